@@ -1,0 +1,161 @@
+"""What a plugin is given and what it gives back: checked values, never rows or paths.
+
+Arrays are C-order with named axes in the order ``t, c, z, y, x`` (``t`` and ``c`` only where the image has them; ``z``
+always, of length 1 for a plane).  Lengths are micrometres, the pixel centre is the origin of a voxel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+
+AXIS_ORDER = ("t", "c", "z", "y", "x")
+SPATIAL_AXES = ("z", "y", "x")
+
+ImageKind = Literal["intensity", "labels", "displacement", "spectrum"]
+Number = float | int
+Nested = Any  # a number, None, or a nested list of these: the value of a property
+
+
+@runtime_checkable
+class LazyArray(Protocol):
+    """Read access by slices; nothing is in memory before it is indexed."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    @property
+    def dtype(self) -> np.dtype[Any]: ...
+    def __getitem__(self, key: Any) -> npt.NDArray[Any]: ...
+
+
+class WritableArray(LazyArray, Protocol):
+    """A staged output: one chunk (shard) has one writer."""
+
+    @property
+    def chunks(self) -> tuple[int, ...]: ...
+    def __setitem__(self, key: Any, value: npt.ArrayLike) -> None: ...
+
+
+@dataclass(frozen=True)
+class Channel:
+    """One detector or page of a field."""
+
+    label: str
+    detector: str | None = None
+    unit: str | None = None
+
+
+@dataclass(frozen=True)
+class ImageValue:
+    """An image read lazily, with all that is needed to make sense of its samples.
+
+    ``spacing_um`` and ``spacing_u_um`` map each spatial axis to its sample distance and the standard uncertainty of it in
+    micrometres; None where the image is uncalibrated along that axis or the uncertainty was not stated.
+    """
+
+    id: str
+    kind: ImageKind
+    array: LazyArray
+    axes: tuple[str, ...]
+    spacing_um: Mapping[str, float | None]
+    spacing_u_um: Mapping[str, float | None] = field(default_factory=dict)
+    channels: tuple[Channel, ...] = ()
+    frame: str | None = None
+    handedness: Literal["right", "left", "unknown"] = "unknown"
+    digest: str = ""
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        if tuple(a for a in AXIS_ORDER if a in self.axes) != self.axes or len(set(self.axes)) != len(self.axes):
+            raise ValueError(f"axes are {self.axes}; they must be distinct and in the order {AXIS_ORDER}")
+        if len(self.array.shape) != len(self.axes):
+            raise ValueError(f"the array has {len(self.array.shape)} dimensions, the axes {self.axes} name {len(self.axes)}")
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Samples along each axis, in the order of ``axes``."""
+        return tuple(self.array.shape)
+
+    @property
+    def calibrated(self) -> bool:
+        """True if every spatial axis longer than one sample has a spacing."""
+        return all(
+            self.spacing_um.get(axis) is not None
+            for axis, size in zip(self.axes, self.shape, strict=True)
+            if axis in SPATIAL_AXES and size > 1
+        )
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a table; ``scale_exponent`` is n where the value goes as (length scale)**n, 0 where it is free of it."""
+
+    name: str
+    values: Sequence[Any] | npt.NDArray[Any]
+    unit: str = "1"
+    scale_exponent: int = 0
+    description: str = ""
+
+
+@dataclass(frozen=True)
+class TableValue:
+    """Columns of equal length."""
+
+    columns: tuple[Column, ...]
+
+    def __post_init__(self) -> None:
+        lengths = {column.name: len(column.values) for column in self.columns}
+        if len(set(lengths.values())) > 1:
+            raise ValueError(f"columns differ in length: {lengths}")
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Bounds elementwise to ``value``, the coverage probability ``level`` (None: spread, no probability claimed) and what
+    the interval contains, in words from a fixed list (``segmentation``, ``voxel``, ``boundary``, ``rve``, ``constituents``,
+    ``scale``, ``solver``)."""
+
+    low: Nested
+    high: Nested
+    level: float | None
+    contains: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class PropertyValue:
+    """A number, list or tensor with its unit (UCUM).
+
+    ``scale_exponent`` n: the value goes as s**n when all spacings are multiplied by s; None: it cannot be said so simply.
+    ``depends_on_anisotropy``: True where unequal changes of the spacings move the value even if equal ones do not.
+    ``error`` names parts of the error, each in the unit of the value.  ``facts`` holds what else a reader must know
+    (verdicts, conditions), JSON only.
+    """
+
+    name: str
+    value: Nested
+    unit: str
+    interval: Interval | None = None
+    error: Mapping[str, Nested] = field(default_factory=dict)
+    scale_exponent: int | None = 0
+    depends_on_anisotropy: bool = False
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class OutputImage:
+    """An image written by ``ctx.create_array``; scale, frame and handedness are taken over from the input image ``like``."""
+
+    kind: ImageKind
+    array: WritableArray
+    axes: tuple[str, ...]
+    like: str
+    channels: tuple[Channel, ...] = ()
+    name: str = ""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+Value = ImageValue | TableValue | PropertyValue | OutputImage

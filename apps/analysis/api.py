@@ -1,0 +1,136 @@
+"""REST of plugins, and of submitting and re-running analyses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework import serializers, status, viewsets
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from apps.analysis import selectors, services
+from apps.core.api.serializers import ObjectField, StrictSerializer
+from apps.core.errors import NotFoundError
+from apps.jobs.api import JobSerializer
+from apps.jobs.api import JobViewSet as JobReadViewSet
+from apps.projects import access
+from apps.projects.models import Project
+
+
+class PortSerializer(serializers.Serializer[Any]):
+    """An input or output of a plugin."""
+
+    name = serializers.CharField()
+    type = serializers.CharField()
+    description = serializers.CharField()
+    required = serializers.BooleanField()
+    many = serializers.BooleanField()
+    calibrated = serializers.BooleanField(help_text="the image must have a scale")
+    dims = serializers.ListField(child=serializers.IntegerField(), allow_null=True)
+
+
+class ExitCodeSerializer(serializers.Serializer[Any]):
+    """A declared failure."""
+
+    code = serializers.IntegerField()
+    name = serializers.CharField()
+    message = serializers.CharField()
+
+
+class PluginSerializer(serializers.Serializer[Any]):
+    """A registered analysis."""
+
+    name = serializers.CharField()
+    version = serializers.CharField()
+    title = serializers.CharField()
+    summary = serializers.CharField()
+    inputs = PortSerializer(many=True)
+    outputs = PortSerializer(many=True)
+    params = serializers.DictField(help_text="JSON Schema of the parameters")
+    exit_codes = ExitCodeSerializer(many=True)
+    references = serializers.ListField(child=serializers.CharField())
+
+
+class PluginListSerializer(serializers.Serializer[Any]):
+    """All plugins on one page."""
+
+    results = PluginSerializer(many=True)
+    next = serializers.URLField(allow_null=True)
+    previous = serializers.URLField(allow_null=True)
+
+
+class PluginViewSet(viewsets.ViewSet):
+    """Plugins: what can be run, with ports, parameters and exit codes."""
+
+    lookup_value_regex = r"[a-z0-9_]+\.[a-z0-9_]+"
+    lookup_field = "name"
+
+    @extend_schema(responses={200: PluginListSerializer})
+    def list(self, request: Request) -> Response:
+        """List all plugins."""
+        return Response({"results": selectors.list_plugins(), "next": None, "previous": None})
+
+    @extend_schema(
+        responses={200: PluginSerializer}, parameters=[OpenApiParameter("name", str, OpenApiParameter.PATH)]
+    )
+    def retrieve(self, request: Request, name: str) -> Response:
+        """Describe one plugin."""
+        plugin = selectors.get_plugin(name)
+        if plugin is None:
+            raise NotFoundError(f"there is no plugin {name}")
+        return Response(plugin)
+
+
+class SubmissionSerializer(StrictSerializer):
+    """A run that is asked for."""
+
+    project = serializers.UUIDField()
+    plugin = serializers.CharField(max_length=100)
+    params = ObjectField(required=False, default=dict)
+    inputs = ObjectField(help_text="port -> id, or list of ids where the port takes many")
+    seed = serializers.IntegerField(min_value=0, max_value=services.MAX_SEED, required=False, default=0)
+
+
+class DryRunSerializer(serializers.Serializer[Any]):
+    """What a submission would do."""
+
+    valid = serializers.BooleanField()
+    plugin = serializers.CharField()
+    version = serializers.CharField()
+    params = serializers.DictField()
+    existing = serializers.UUIDField(allow_null=True)
+    cost = serializers.DictField(allow_null=True)
+
+
+class JobViewSet(JobReadViewSet):
+    """Jobs; POST submits an analysis."""
+
+    @extend_schema(
+        request=SubmissionSerializer,
+        parameters=[OpenApiParameter("dry_run", bool, description="check and estimate only")],
+        responses={200: JobSerializer, 202: JobSerializer},
+    )
+    def create(self, request: Request) -> Response:
+        """Submit a run: 202 with the job; an equal one that is there already answers 200."""
+        serializer = SubmissionSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        data = dict(serializer.validated_data)
+        data["project"] = access.get_visible(Project.objects.all(), request.user, data["project"], field="project")
+        if request.query_params.get("dry_run", "").lower() in ("1", "true"):
+            return Response(services.estimate(actor=request.user, **data))
+        job, created = services.submit(actor=request.user, **data)
+        return Response(
+            self.get_serializer(job).data, status=status.HTTP_202_ACCEPTED if created else status.HTTP_200_OK
+        )
+
+    @extend_schema(request=None, responses={202: JobSerializer})
+    @action(detail=True, methods=["post"])
+    def rerun(self, request: Request, pk: str) -> Response:
+        """Run a finished analysis again; the new job's ``verdict`` compares the two results."""
+        job = services.rerun(actor=request.user, job=self.get_object())
+        return Response(self.get_serializer(job).data, status=status.HTTP_202_ACCEPTED)
+
+
+ROUTES = [("plugins", PluginViewSet, "plugin"), ("jobs", JobViewSet, "job")]

@@ -1,0 +1,173 @@
+"""The job kind "analysis": ids to values before, rows and lineage after."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from analyses.sdk.contract import PluginSpec
+from apps.analysis import compare, resolve
+from apps.catalog.models import MaterialProperty
+from apps.core.errors import CorrError
+from apps.imaging.models import Image
+from apps.imaging.services import create_image
+from apps.jobs.models import Job
+from apps.jobs.registry import ChildPlan, ChildResult, JobFailure
+from apps.provenance import record
+from apps.provenance.record import Act
+from apps.results.models import Property, Table
+from apps.results.services import create_property, create_table
+
+TARGET = "analyses.runner:run"
+_THREADS = 2
+
+
+class AnalysisHandler:
+    """Prepares and publishes runs of plugins."""
+
+    def prepare(self, job: Job, workdir: Path) -> ChildPlan:
+        """Resolve inputs to paths and values; a vanished or unreadable one fails the job by name."""
+        try:
+            spec = resolve.get_spec(job.plugin)
+            if spec.version != job.plugin_version:
+                raise JobFailure(
+                    "plugin_changed",
+                    f"{job.plugin} {job.plugin_version} was asked for; {spec.version} is installed now",
+                )
+            rows, _ = resolve.resolve_inputs(spec, job.inputs, job.created_by, job.project)
+            described = resolve.describe_inputs(spec, rows)
+        except CorrError as error:
+            raise JobFailure(error.code, error.message, error.details) from error
+        request = {"plugin": spec.name, "version": spec.version, "params": job.params, "inputs": described}
+        return ChildPlan(target=TARGET, request=request, threads=_THREADS)
+
+    def publish(self, job: Job, result: ChildResult, act: Act) -> dict[str, Any]:
+        """Write images, tables and properties with their lineage; returns ``{port: {type, id}}``."""
+        spec = resolve.get_spec(job.plugin)
+        inputs = self._record_inputs(job, spec, act)
+        outputs: dict[str, Any] = {}
+        made: list[tuple[str, Any]] = []
+        images = [row for rows in inputs.values() for row in rows if isinstance(row, Image)]
+        basis = images[0] if images else None
+        for port, described in result.value.items():
+            row = self._create(job, port, described, result, basis, inputs, act)
+            made.append((port, row))
+            outputs[port] = {"type": described["type"], "id": str(row.pk)}
+        for _, row in made:
+            for rows in inputs.values():
+                for source in rows:
+                    act.derived(row, source)
+        if job.rerun_of is not None:
+            Job.objects.filter(pk=job.pk).update(verdict=self._verdict(job, dict(made)))
+        return outputs
+
+    def ended(self, job: Job, act: Act) -> None:
+        """A run without result used its inputs all the same."""
+        try:
+            spec = resolve.get_spec(job.plugin)
+        except CorrError:  # the plugin was taken out since; the job's own row still names what it was given
+            return
+        self._record_inputs(job, spec, act)
+
+    def _record_inputs(self, job: Job, spec: PluginSpec, act: Act) -> dict[str, list[Any]]:
+        plan = self._plan(job, act)
+        act.associated(record.software_agent(spec.name, spec.version), role="plugin", plan=plan)
+        inputs: dict[str, list[Any]] = {}
+        models = {"image": Image, "labels": Image, "property": Property}
+        for port in spec.inputs:
+            given = job.inputs.get(port.name)
+            if given is None:
+                continue
+            ids = given if isinstance(given, list) else [given]
+            rows = models[port.type].objects.filter(pk__in=[uuid.UUID(pk) for pk in ids])
+            inputs[port.name] = list(rows)
+            for row in inputs[port.name]:
+                act.used(row, role=port.name)
+        self._record_phases(job, plan, act)
+        return inputs
+
+    def _record_phases(self, job: Job, plan: uuid.UUID, act: Act) -> None:
+        """A phase's value is a material's, which was used, or a number typed by hand, which is listed as such."""
+        phases = job.params.get("phases")
+        if not isinstance(phases, Mapping):
+            return
+        for name, phase in phases.items():
+            if not isinstance(phase, Mapping):
+                continue
+            if phase.get("material_property"):
+                act.used(MaterialProperty.objects.get(pk=phase["material_property"]), role=f"phase {name}")
+            else:
+                typed = {key: phase.get(key) for key in ("k", "u", "source")} | {"unit": job.params.get("unit")}
+                act.asserted(plan, f"value of phase {name}", typed)
+
+    def _plan(self, job: Job, act: Act) -> uuid.UUID:
+        return act.entity(
+            "prov:Plan",
+            attributes={
+                "corr:plugin": job.plugin,
+                "corr:version": job.plugin_version,
+                "corr:params": job.params,
+                "corr:seed": job.seed,
+            },
+            generated=False,
+        )
+
+    def _create(
+        self,
+        job: Job,
+        port: str,
+        described: Mapping[str, Any],
+        result: ChildResult,
+        basis: Image | None,
+        inputs: Mapping[str, list[Any]],
+        act: Act,
+    ) -> Image | Table | Property:
+        if described["type"] == "property":
+            return create_property(act=act, job=job, name=port, value=described["value"], image=basis)
+        store = result.stores[described["store"]].store
+        if described["type"] == "table":
+            return create_table(
+                act=act,
+                job=job,
+                name=port,
+                columns=described["columns"],
+                rows=described["rows"],
+                store=store,
+                image=basis,
+            )
+        like = self._like(described["like"], inputs)
+        return create_image(
+            act=act,
+            job=job,
+            project=job.project,
+            specimen=like.specimen,
+            state=like.state,
+            acquisition=None,
+            store=store,
+            description=dict(described),
+            like=like,
+            name=f"{like.name}: {described['name']}",
+        )
+
+    def _like(self, name: str, inputs: Mapping[str, list[Any]]) -> Image:
+        for port, rows in inputs.items():
+            for row in rows:
+                if isinstance(row, Image) and name in (port, str(row.pk)):
+                    return row
+        raise LookupError(f"the plugin names {name!r} as what its output is like; it is none of its inputs")
+
+    def _verdict(self, job: Job, made: Mapping[str, Any]) -> dict[str, Any]:
+        old = {port: self._comparable(output) for port, output in job.rerun_of.outputs.items()}
+        new = {port: self._plain(row) for port, row in made.items()}
+        return compare.compare_values(old, new)
+
+    def _comparable(self, output: Mapping[str, str]) -> Any:
+        models = {"property": Property, "table": Table}
+        return self._plain(models.get(output["type"], Image).objects.get(pk=output["id"]))
+
+    def _plain(self, row: Any) -> Any:
+        if isinstance(row, Property):
+            return {"value": row.value, "unit": row.unit, "interval": row.interval, "error": row.error}
+        return {"digest": row.store.digest}

@@ -1,0 +1,279 @@
+"""The story of a thing in sentences: plain, but each one says only what the record holds."""
+
+from __future__ import annotations
+
+import uuid
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from apps.audit.labels import Label
+from apps.imaging.models import Acquisition, Image, SourceFile
+from apps.jobs.models import Job
+from apps.provenance.rows import EdgeRow, NodeRow
+from apps.results.models import Property, Table
+
+_DAY = "%Y-%m-%d %H:%M UTC"
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """One step of the story and the things it links to."""
+
+    text: str
+    activity: uuid.UUID | None
+    things: tuple[uuid.UUID, ...] = ()
+    by_hand: bool = False
+
+
+@dataclass(frozen=True)
+class Check:
+    """One question a complete derivation answers."""
+
+    question: str
+    satisfied: bool
+    note: str = ""
+
+
+@dataclass
+class Graph:
+    """A redacted lineage with labels, indexed for telling."""
+
+    nodes: dict[uuid.UUID, NodeRow]
+    edges: list[EdgeRow]
+    labels: dict[uuid.UUID, Label]
+    out: dict[tuple[uuid.UUID, str], list[EdgeRow]] = field(init=False)
+    into: dict[tuple[uuid.UUID, str], list[EdgeRow]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.out, self.into = defaultdict(list), defaultdict(list)
+        for edge in self.edges:
+            self.out[edge.subject, edge.relation].append(edge)
+            self.into[edge.object, edge.relation].append(edge)
+
+    def title(self, pk: uuid.UUID) -> str:
+        """What a person calls a node; hidden parts stay hidden."""
+        node = self.nodes.get(pk)
+        if node is None or node.hidden:
+            return "something you may not see"
+        return self.labels[pk].title if pk in self.labels else str(pk)
+
+    def row(self, pk: uuid.UUID) -> Any:
+        """The database row of a node, None where there is none (any more)."""
+        return self.labels[pk].row if pk in self.labels else None
+
+    def used(self, activity: uuid.UUID) -> list[EdgeRow]:
+        """What an activity used."""
+        return self.out[activity, "used"]
+
+    def made(self, activity: uuid.UUID) -> list[uuid.UUID]:
+        """What an activity generated, as far as the lineage reaches."""
+        return [edge.subject for edge in self.into[activity, "wasGeneratedBy"]]
+
+    def agents(self, activity: uuid.UUID, kind: str) -> list[str]:
+        """Titles of the agents of one PROV type that had a part in an activity."""
+        found = []
+        for edge in self.out[activity, "wasAssociatedWith"]:
+            node = self.nodes.get(edge.object)
+            if node is not None and (node.hidden or node.type == kind):
+                found.append(self.title(edge.object))
+        return sorted(set(found))
+
+
+def join_words(parts: Iterable[str], empty: str = "nothing") -> str:
+    words = list(dict.fromkeys(parts))
+    if not words:
+        return empty
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def _number(value: float) -> str:
+    return f"{value:.6g}"
+
+
+def spacing_words(spacing: Mapping[str, Any] | None) -> str:
+    """Say the spacing of an image, its uncertainty and where it comes from."""
+    if not spacing or not any(spacing.values()):
+        return "without a scale (uncalibrated)"
+    parts = []
+    for axis in ("x", "y", "z"):
+        entry = spacing.get(axis)
+        if entry:
+            u = f" +- {_number(entry['u'])}" if entry.get("u") is not None else ", uncertainty not stated"
+            origin = {"user": "typed by hand", "file": "read from the file", "derived": "derived"}
+            parts.append((f"{_number(entry['value'])} {entry['unit']}{u}", origin.get(entry["source"], entry["source"])))
+    if len(set(parts)) == 1:
+        return f"with a spacing of {parts[0][0]} along every axis, {parts[0][1]}"
+    return "with spacings " + join_words(f"{value} ({origin})" for value, origin in parts)
+
+
+def value_words(value: Any) -> str:
+    if isinstance(value, bool) or value is None:
+        return str(value)
+    if isinstance(value, int | float):
+        return _number(value)
+    if isinstance(value, list):
+        return f"[{', '.join(value_words(item) for item in value)}]"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} = {value_words(item)}" for key, item in value.items() if item is not None)
+    return str(value)
+
+
+def scale_words(row: Property) -> str:
+    """Say whether a property moves with the spacing."""
+    if row.scale_exponent is None:
+        return "how it moves with the spacing is not simply said"
+    if row.scale_exponent == 0:
+        more = "; unequal changes per axis would move it" if row.depends_on_anisotropy else ""
+        return f"it does not depend on the spacing{more}"
+    return f"it depends on the spacing: it goes as length to the power {row.scale_exponent}"
+
+
+class Teller:
+    """Turns the activities of a lineage into sentences."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+
+    def tell(self) -> list[Sentence]:
+        """One sentence an activity that made, changed or used something of the lineage, oldest first."""
+        activities = [node for node in self.graph.nodes.values() if node.kind == "activity" or node.hidden]
+        ordered = sorted(activities, key=lambda node: (node.seq or 0, str(node.id)))
+        return [sentence for node in ordered if (sentence := self._sentence(node)) is not None]
+
+    def _sentence(self, node: NodeRow) -> Sentence | None:
+        if node.hidden:
+            return Sentence("A part of the story lies in a project you may not see.", None)
+        row = self.graph.row(node.id)
+        made = self.graph.made(node.id)
+        things = (*made, *(edge.object for edge in self.graph.used(node.id)))
+        if isinstance(row, Job):
+            text = self._job(node, row, made)
+        elif made:
+            text = self._act(node, made)
+        else:
+            return None
+        return Sentence(text, node.id, things, by_hand=not isinstance(row, Job))
+
+    def _who(self, node: NodeRow) -> str:
+        return join_words(self.graph.agents(node.id, "prov:Person"), "the system")
+
+    def _when(self, node: NodeRow) -> str:
+        return node.recorded_at.strftime(_DAY) if node.recorded_at else "at an unknown time"
+
+    def _job(self, node: NodeRow, job: Job, made: list[uuid.UUID]) -> str:
+        used = join_words(self.graph.title(edge.object) for edge in self.graph.used(node.id))
+        results = join_words((self._made_words(pk) for pk in made), "nothing")
+        when = (job.finished_at or job.created_at).strftime(_DAY)
+        if job.kind == "ingest":
+            software = join_words(self.graph.agents(node.id, "prov:SoftwareAgent"), "the reader")
+            return f"{self._who(node)} had {used} read by {software} ({when}), which gave {results}."
+        plugin = f"{job.plugin} {job.plugin_version}".strip() or job.kind
+        params = value_words(job.params)
+        return (
+            f"{self._who(node)} ran {plugin} on {used} ({when}) with {params or 'no parameters'}; seed {job.seed}. "
+            f"It gave {results}."
+        )
+
+    def _made_words(self, pk: uuid.UUID) -> str:
+        row = self.graph.row(pk)
+        title = self.graph.title(pk)
+        if isinstance(row, Image):
+            return f"{title} {spacing_words(row.spacing)}"
+        if isinstance(row, Property):
+            return f"{row.name} = {value_words(row.value)} {row.unit} ({scale_words(row)})"
+        return title
+
+    def _act(self, node: NodeRow, made: list[uuid.UUID]) -> str:
+        verb = str(node.attributes.get("corr:verb", "made")).replace("_", " ").replace(".", " ")
+        reason = node.texts.get("reason")
+        why = f', because "{reason}"' if reason else ""
+        results = join_words(self._thing_words(pk) for pk in made)
+        used = [self.graph.title(edge.object) for edge in self.graph.used(node.id)]
+        on = f" using {join_words(used)}" if used else ""
+        return f"{self._who(node)} did '{verb}' ({self._when(node)}){on}: {results}{why}."
+
+    def _thing_words(self, pk: uuid.UUID) -> str:
+        row = self.graph.row(pk)
+        if isinstance(row, SourceFile):
+            return f"file {row.name} of {row.size:,} bytes, sha256 {row.sha256[:16]}..."
+        if isinstance(row, Acquisition):
+            operator = row.operator_name or (row.operator.get_username() if row.operator else "not stated")
+            instrument = row.instrument.name if row.instrument else "not stated"
+            when = row.acquired_at or "not stated"
+            return f"{self.graph.title(pk)} (operator {operator}, instrument {instrument}, acquired {when})"
+        return self._made_words(pk)
+
+
+def check_completeness(graph: Graph, target: uuid.UUID) -> list[Check]:
+    """Ask what a complete derivation answers: raw files, state, people, instruments, scale, materials, software."""
+    rows = [label.row for label in graph.labels.values()]
+    acquisitions = [row for row in rows if isinstance(row, Acquisition)]
+    images = [row for row in rows if isinstance(row, Image)]
+    jobs = [row for row in rows if isinstance(row, Job) and row.status == Job.Status.SUCCEEDED]
+    target_row = graph.row(target)
+    needs_scale = not (isinstance(target_row, Property) and target_row.scale_exponent == 0)
+    checks = [
+        Check("It reaches the raw files.", any(isinstance(row, SourceFile) for row in rows)),
+        Check("It reaches a specimen in a state.", any(node.type == "corr:State" for node in graph.nodes.values())),
+        Check(
+            "The operator of every acquisition is stated.",
+            bool(acquisitions) and all(row.operator_id or row.operator_name for row in acquisitions),
+        ),
+        Check(
+            "The instrument of every acquisition is stated.",
+            bool(acquisitions) and all(row.instrument_id for row in acquisitions),
+        ),
+        Check(
+            "The time of every acquisition is stated.", bool(acquisitions) and all(row.acquired_at for row in acquisitions)
+        ),
+        Check("Every job recorded its software environment.", bool(jobs) and all(row.environment for row in jobs)),
+        Check("Nothing of it is hidden from you.", not any(node.hidden for node in graph.nodes.values())),
+        _phase_check(jobs),
+    ]
+    if needs_scale:
+        checks.append(_scale_check(images))
+    return checks
+
+
+def _scale_check(images: list[Image]) -> Check:
+    entries = [entry for image in images for entry in (image.spacing or {}).values() if entry]
+    typed = any(entry["source"] == "user" for entry in entries)
+    return Check(
+        "The scale comes from the file or a calibration, not from a hand.",
+        bool(entries) and not typed,
+        "the spacing was typed by hand" if typed else "" if entries else "there is no scale",
+    )
+
+
+def _phase_check(jobs: list[Job]) -> Check:
+    unsourced = sorted(
+        {
+            f"phase {name} of {job.plugin}"
+            for job in jobs
+            for name, phase in _phases(job).items()
+            if isinstance(phase, Mapping) and not phase.get("source") and not phase.get("material_property")
+        }
+    )
+    note = f"without source: {join_words(unsourced)}" if unsourced else ""
+    return Check("Every material value names its source.", not unsourced, note)
+
+
+def _phases(job: Job) -> Mapping[str, Any]:
+    phases = job.params.get("phases")
+    return phases if isinstance(phases, Mapping) else {}
+
+
+def scale_dependence(rows: Iterable[Any]) -> list[dict[str, Any]]:
+    """Say of every property among the rows whether a change of spacing moves it."""
+    return [
+        {"id": row.pk, "name": row.name, "scale_exponent": row.scale_exponent, "sentence": scale_words(row)}
+        for row in rows
+        if isinstance(row, Property)
+    ]
+
+
+def table_dependence(row: Table) -> dict[str, int]:
+    """Columns of a table that move with the spacing, and as which power of length."""
+    return {column["name"]: column["scale_exponent"] for column in row.columns if column["scale_exponent"]}

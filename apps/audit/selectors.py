@@ -1,0 +1,256 @@
+"""How things came to be, as far as the caller may see it."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.conf import settings
+from django.db.models import Model
+
+from apps.audit import derivation as story
+from apps.audit.labels import Label, api_url, label_nodes, page_url
+from apps.core.errors import InvalidValueError, NotFoundError
+from apps.projects import access
+from apps.projects.selectors import visible_project_ids
+from apps.provenance import graph, registry
+from apps.provenance import selectors as ledger
+from apps.provenance.rows import EdgeRow, Neighbourhood, NodeRow
+
+MAX_NODES = 10_000
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """A redacted part of the graph with labels; the asked node comes first."""
+
+    target: uuid.UUID
+    nodes: list[NodeRow]
+    edges: list[EdgeRow]
+    labels: dict[uuid.UUID, Label]
+    truncated: bool
+    stale: set[uuid.UUID] = field(default_factory=set)
+
+
+def hidden_from(user: access.Caller) -> Callable[[NodeRow], bool]:
+    """Return the predicate that says which nodes a caller may not see: those of projects that are not visible to them."""
+    projects = visible_project_ids(user)
+    return lambda node: node.project is not None and node.project not in projects
+
+
+def _start(target: uuid.UUID, user: access.Caller) -> Callable[[NodeRow], bool]:
+    """Refuse a start that is unknown or hidden in the same words, so that existence does not leak."""
+    hidden = hidden_from(user)
+    found = ledger.load_nodes([target])
+    if not found or hidden(found[0]):
+        raise NotFoundError(f"there is nothing recorded under {target} that you can see")
+    return hidden
+
+
+def lineage(
+    user: access.Caller,
+    target: uuid.UUID,
+    *,
+    direction: graph.Direction = "upstream",
+    limit: int = 1000,
+    filters: graph.Filters = graph.NO_FILTERS,
+) -> Lineage:
+    """Return what a thing rests on, or what rests on it.
+
+    Parameters
+    ----------
+    user : User
+        Hidden parts become opaque stubs: connectivity stays, ids, labels and counts do not leak.
+    target : UUID
+        Id of any recorded thing.
+    direction : {"upstream", "downstream", "both"}
+    limit : int
+        At most so many nodes each way, 1 to 10,000; ``truncated`` says that there are more.
+    filters : graph.Filters
+
+    Raises
+    ------
+    NotFoundError
+        Nothing is recorded under the id, or it is hidden from the caller.
+    """
+    if not 1 <= limit <= MAX_NODES:
+        raise InvalidValueError(f"limit is {limit}, it must lie between 1 and {MAX_NODES}", field="limit")
+    hidden = _start(target, user)
+    found = graph.neighbourhood([target], direction=direction, limit=limit, filters=filters)
+    nodes, edges = graph.redact(found.nodes, found.edges, hidden, str(user.pk))
+    shown = [node for node in nodes if not node.hidden]
+    stale = ledger.is_stale([node.id for node in shown])
+    return Lineage(target, list(nodes), list(edges), label_nodes(shown), found.truncated, stale)
+
+
+def node_dict(found: Lineage, node: NodeRow) -> dict[str, Any]:
+    """Return one node for JSON; a hidden one shows its pseudonym and nothing else."""
+    if node.hidden:
+        return {"id": str(node.id), "kind": node.kind, "type": node.type, "hidden": True}
+    label = found.labels[node.id]
+    return {
+        "id": str(node.id),
+        "kind": node.kind,
+        "type": node.type,
+        "hidden": False,
+        "label": label.title,
+        "project": str(node.project) if node.project else None,
+        "attributes": dict(node.attributes),
+        "recorded_at": node.recorded_at.isoformat() if node.recorded_at else None,
+        "url": api_url(node.type, node.id) if label.row is not None else None,
+        "page": label.url,
+        "stale": node.id in found.stale,
+    }
+
+
+def edge_dict(edge: EdgeRow) -> dict[str, Any]:
+    """Return one edge for JSON."""
+    return {
+        "relation": edge.relation,
+        "subject": str(edge.subject),
+        "object": str(edge.object),
+        "role": edge.role,
+        "time": edge.time.isoformat() if isinstance(edge.time, dt.datetime) else None,
+    }
+
+
+def lineage_dict(found: Lineage) -> dict[str, Any]:
+    """Return a lineage as the REST surface gives it."""
+    return {
+        "nodes": [node_dict(found, node) for node in found.nodes],
+        "edges": [edge_dict(edge) for edge in found.edges],
+        "truncated": found.truncated,
+        "next": None,
+    }
+
+
+def derivation(obj: Model, user: access.Caller) -> dict[str, Any]:
+    """Tell how a thing came to be.
+
+    Returns
+    -------
+    dict
+        ``sentences`` (``text``, ``activity``, ``things``), ``asserted`` (what was typed by hand or done outside: ``what``, ``thing``,
+        ``label``, ``value``, ``by``, ``text``), ``completeness`` (``score`` 0 to 1, ``checks``), ``scale`` (which numbers move with the
+        spacing, the thing and its siblings of one job included), ``stale``, ``truncated``.
+    """
+    found = lineage(user, uuid.UUID(str(obj.pk)), limit=MAX_NODES)
+    told = story.Graph({node.id: node for node in found.nodes}, found.edges, found.labels)
+    checks = story.check_completeness(told, found.target)
+    satisfied = sum(check.satisfied for check in checks)
+    sentences = story.Teller(told).tell()
+    return {
+        "id": str(obj.pk),
+        "label": told.title(found.target),
+        "sentences": [
+            {"text": s.text, "activity": str(s.activity) if s.activity else None, "things": [str(t) for t in s.things]}
+            for s in sentences
+        ],
+        "asserted": _asserted(told),
+        "completeness": {
+            "score": round(satisfied / len(checks), 3) if checks else 0.0,
+            "checks": [vars(check) for check in checks],
+        },
+        "scale": _scale(obj),
+        "stale": [_mark(mark) for mark in ledger.stale_marks([found.target])],
+        "truncated": found.truncated,
+    }
+
+
+def _asserted(told: story.Graph) -> list[dict[str, Any]]:
+    visible = [node.id for node in told.nodes.values() if not node.hidden]
+    listed = []
+    for said in ledger.assertions(visible):
+        people = told.agents(said["by"], "prov:Person")
+        value = said["value"]
+        listed.append(
+            {
+                "what": said["what"],
+                "thing": str(said["thing"]),
+                "label": told.title(said["thing"]),
+                "value": value,
+                "by": people,
+                "text": f"{said['what']} of {told.title(said['thing'])}: {story.value_words(value)}"
+                + (f", asserted by {story.join_words(people)}" if people else ""),
+            }
+        )
+    return listed
+
+
+def _scale(obj: Model) -> list[dict[str, Any]]:
+    job = getattr(obj, "job", None)
+    rows = list(job.properties.all()) if job is not None else []
+    return [entry | {"id": str(entry["id"])} for entry in story.scale_dependence(rows)]
+
+
+def _mark(mark: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "cause": str(mark["cause"]),
+        "reason": mark["reason"],
+        "recorded_at": mark["recorded_at"].isoformat() if mark["recorded_at"] else None,
+    }
+
+
+def stale(obj: Model, user: access.Caller) -> dict[str, Any]:
+    """Say whether a thing rests on something withdrawn or superseded, and what would go stale with it.
+
+    Returns
+    -------
+    dict
+        ``stale``, ``marks``, ``dependents`` (what rests on it, as far as visible), ``truncated``.
+    """
+    found = lineage(user, uuid.UUID(str(obj.pk)), direction="downstream", limit=MAX_NODES)
+    marks = ledger.stale_marks([found.target])
+    dependents = [
+        node_dict(found, node) for node in found.nodes if node.id != found.target and node.kind == "entity"
+    ]
+    return {
+        "stale": bool(marks),
+        "marks": [_mark(mark) for mark in marks],
+        "dependents": dependents,
+        "truncated": found.truncated,
+    }
+
+
+def get_recorded(model: type[Model], user: access.Caller, pk: uuid.UUID) -> Model:
+    """Return one visible row of a registered model."""
+    return access.get_visible(model._default_manager.all(), user, pk)
+
+
+def provenance_part(user: access.Caller, obj: Model) -> Neighbourhood:
+    """Return the upstream part of a thing for export, redacted."""
+    found = lineage(user, uuid.UUID(str(obj.pk)), limit=MAX_NODES)
+    return Neighbourhood(found.nodes, found.edges, found.truncated)
+
+
+def base_uri(request_root: str) -> str:
+    """Base of exported identifiers: the installation's, or the address the request came to."""
+    return settings.CORR_BASE_URI or request_root
+
+
+def things() -> dict[str, type[Model]]:
+    """Models with a detail route, by the name of its address (``images``, ``jobs``, ...)."""
+    named = {}
+    for model, entry in registry.registered_models().items():
+        if entry.url_name is not None:
+            path = api_url(entry.type, uuid.UUID(int=0)) or ""
+            named[path.rstrip("/").split("/")[-2]] = model
+    return named
+
+
+__all__ = [
+    "Lineage",
+    "base_uri",
+    "derivation",
+    "edge_dict",
+    "get_recorded",
+    "lineage",
+    "lineage_dict",
+    "page_url",
+    "provenance_part",
+    "stale",
+    "things",
+]

@@ -1,0 +1,142 @@
+"""What can be read about specimens, materials, instruments and calibrations."""
+
+from __future__ import annotations
+
+import uuid
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Any, Final
+
+from django.db.models import Prefetch, QuerySet
+
+from apps.catalog.models import Calibration, Instrument, Material, MaterialProperty, Specimen, SpecimenEvent, State
+from apps.projects import access
+from apps.projects.selectors import visible_project_ids
+from apps.provenance import selectors as ledger
+
+MAX_DEPTH: Final = 64
+MAX_TREE: Final = 10_000
+
+
+def list_specimens(user: access.Caller) -> QuerySet[Specimen]:
+    """Specimens the caller may see."""
+    return access.visible(Specimen.objects.all(), user)
+
+
+def list_states(specimen: Specimen) -> QuerySet[State]:
+    """States of a specimen with the event that opened each."""
+    return specimen.states.select_related("opened_by")
+
+
+def list_events(user: access.Caller) -> QuerySet[SpecimenEvent]:
+    """Events of the specimens the caller may see."""
+    return access.visible(SpecimenEvent.objects.select_related("specimen", "opens"), user)
+
+
+def list_materials(user: access.Caller) -> QuerySet[Material]:
+    """Materials with their values, those that were superseded too."""
+    values = Prefetch("properties", MaterialProperty.objects.select_related("superseded_by"))
+    return access.visible(Material.objects.prefetch_related(values), user)
+
+
+def list_instruments(user: access.Caller) -> QuerySet[Instrument]:
+    """Instruments."""
+    return access.visible(Instrument.objects.all(), user)
+
+
+def list_calibrations(user: access.Caller) -> QuerySet[Calibration]:
+    """Calibrations, those that were withdrawn or superseded too."""
+    return access.visible(Calibration.objects.select_related("superseded_by"), user)
+
+
+def current_state(specimen: Specimen) -> State:
+    """Return the state a specimen is in; every specimen has one from its making on."""
+    state = specimen.current_state
+    if state is None:
+        raise State.DoesNotExist(f"specimen {specimen.pk} has no state")
+    return state
+
+
+def ancestor_ids(specimen: Specimen) -> list[uuid.UUID]:
+    """Return the ids from the parent up to the root; the tree is at most MAX_DEPTH deep."""
+    found: list[uuid.UUID] = []
+    parent = specimen.parent_id
+    while parent is not None and parent not in found:
+        found.append(parent)
+        parent = Specimen.objects.filter(pk=parent).values_list("parent_id", flat=True).first()
+    return found
+
+
+def height(specimen: Specimen) -> int:
+    """Return the number of levels from a specimen down to its lowest descendant, itself included."""
+    levels, ids = 0, [specimen.pk]
+    while ids:
+        levels += 1
+        ids = list(Specimen.objects.filter(parent__in=ids).values_list("pk", flat=True))
+    return levels
+
+
+def specimen_tree(specimen: Specimen) -> dict[str, Any]:
+    """Return a specimen with everything taken from it, nested, and the way up to its root.
+
+    Returns
+    -------
+    dict
+        ``id``, ``name``, ``parent``, ``material``, ``current_state``, ``children`` (the same, nested, by name), ``ancestors``
+        (id and name, root first) and ``truncated`` (more than MAX_TREE descendants; the deepest levels are left out).
+    """
+    above = ancestor_ids(specimen)
+    names = dict(Specimen.objects.filter(pk__in=above).values_list("pk", "name"))
+    below, truncated = _descendants(specimen)
+    children: dict[uuid.UUID, list[dict[str, Any]]] = defaultdict(list)
+    for row in reversed(below):  # deepest first, so that a branch is whole when its parent takes it
+        children[row["parent_id"]].append(_branch(row, children))
+    top = _branch(
+        {
+            "pk": specimen.pk,
+            "name": specimen.name,
+            "parent_id": specimen.parent_id,
+            "material_id": specimen.material_id,
+            "current_state_id": specimen.current_state_id,
+        },
+        children,
+    )
+    way_up = [{"id": pk, "name": names[pk]} for pk in reversed(above) if pk in names]
+    return top | {"ancestors": way_up, "truncated": truncated}
+
+
+def _descendants(specimen: Specimen) -> tuple[list[dict[str, Any]], bool]:
+    found: list[dict[str, Any]] = []
+    ids = [specimen.pk]
+    while ids:
+        rows = Specimen.objects.filter(parent__in=ids).order_by("name")
+        level = list(rows.values("pk", "name", "parent_id", "material_id", "current_state_id")[: MAX_TREE + 1])
+        if len(found) + len(level) > MAX_TREE:
+            return found, True
+        found += level
+        ids = [row["pk"] for row in level]
+    return found, False
+
+
+def _branch(row: dict[str, Any], children: dict[uuid.UUID, list[dict[str, Any]]]) -> dict[str, Any]:
+    return {
+        "id": row["pk"],
+        "name": row["name"],
+        "parent": row["parent_id"],
+        "material": row["material_id"],
+        "current_state": row["current_state_id"],
+        "children": children.get(row["pk"], [])[::-1],
+    }
+
+
+def visible_things(ids: Iterable[uuid.UUID], user: access.Caller) -> list[dict[str, Any]]:
+    """Return ``{type, id}`` of those recorded things that the caller may see; of the others not even the number.
+
+    Things of no project are site-wide and seen by every account.
+    """
+    mine = visible_project_ids(user)
+    return [
+        {"type": node.type, "id": node.id}
+        for node in ledger.load_nodes(ids)
+        if node.project is None or node.project in mine
+    ]

@@ -1,0 +1,71 @@
+"""Request bodies: strict JSON, so that nothing odd reaches a column."""
+
+from __future__ import annotations
+
+import codecs
+import json
+from collections.abc import Mapping
+from typing import IO, Any
+
+from rest_framework.exceptions import ParseError
+from rest_framework.parsers import JSONParser
+
+_MAX_DEPTH = 64
+_MAX_INTEGER = 2**63 - 1
+
+
+def _no_constant(name: str) -> float:
+    raise ValueError(f"{name} is not a number that JSON knows")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    seen: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in seen:
+            raise ValueError(f"the key {key!r} stands twice in one object")
+        seen[key] = value
+    return seen
+
+
+def _check(value: Any, depth: int = 0) -> None:
+    """Refuse what some database cannot hold: NUL, lone surrogates, huge integers, endless nesting."""
+    if depth > _MAX_DEPTH:
+        raise ValueError(f"nested deeper than {_MAX_DEPTH} levels")
+    if isinstance(value, str):
+        if "\x00" in value:
+            raise ValueError("a string holds a NUL character")
+        value.encode("utf-8")  # lone surrogates raise UnicodeEncodeError, a ValueError
+    elif isinstance(value, bool):
+        return
+    elif isinstance(value, int):
+        if abs(value) > _MAX_INTEGER:
+            raise ValueError("an integer is larger than 64 bits")
+    elif isinstance(value, float):
+        if value in (float("inf"), float("-inf")):
+            raise ValueError("a number is too large for a double")
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            _check(key, depth + 1)
+            _check(item, depth + 1)
+    elif isinstance(value, list):
+        for item in value:
+            _check(item, depth + 1)
+
+
+class StrictJSONParser(JSONParser):
+    """JSON without NaN, duplicate keys, NUL characters, lone surrogates, 64-bit overflow or endless nesting."""
+
+    def parse(
+        self, stream: IO[bytes], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
+    ) -> Any:
+        """Return the parsed body; ParseError (400) says what is wrong."""
+        encoding = (parser_context or {}).get("encoding") or "utf-8"
+        try:
+            text = codecs.getreader(encoding)(stream).read()
+            value = json.loads(text, parse_constant=_no_constant, object_pairs_hook=_unique)
+            _check(value)
+        except RecursionError as error:
+            raise ParseError("JSON: nested too deeply") from error
+        except (ValueError, LookupError) as error:
+            raise ParseError(f"JSON: {error}") from error
+        return value

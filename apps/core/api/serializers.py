@@ -1,0 +1,66 @@
+"""Serialisers that refuse what they do not know."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from rest_framework import serializers
+
+
+class StrictMixin:
+    """Refuse unknown and read-only request fields by name instead of dropping them."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        """Check the names, then the values."""
+        if isinstance(data, dict):
+            fields = self.fields  # type: ignore[attr-defined]
+            writable = {name for name, field in fields.items() if not field.read_only}
+            unknown = {
+                name: [f"unknown field; known: {', '.join(sorted(writable))}"] for name in data if name not in writable
+            }
+            if unknown:
+                raise serializers.ValidationError(unknown)
+        return super().to_internal_value(data)  # type: ignore[misc]
+
+
+class StrictSerializer(StrictMixin, serializers.Serializer):  # type: ignore[type-arg]
+    """A serialiser of values."""
+
+
+class StrictModelSerializer(StrictMixin, serializers.ModelSerializer):  # type: ignore[type-arg]
+    """A serialiser of rows; its writes go through services, never through ``save``."""
+
+    def create(self, validated_data: Any) -> Any:
+        """Refused: services write."""
+        raise NotImplementedError("a service makes this row")
+
+    def update(self, instance: Any, validated_data: Any) -> Any:
+        """Refused: services write."""
+        raise NotImplementedError("a service changes this row")
+
+
+class FiniteFloatField(serializers.FloatField):
+    """A finite double; numbers only, no strings."""
+
+    def to_internal_value(self, data: Any) -> float:
+        """Refuse strings, booleans, NaN and infinities, naming the value."""
+        if isinstance(data, bool) or not isinstance(data, int | float):
+            raise serializers.ValidationError(f"{data!r} is not a number")
+        try:
+            value = float(data)
+        except OverflowError as error:
+            raise serializers.ValidationError("too large for a double") from error
+        if not math.isfinite(value):
+            raise serializers.ValidationError(f"{data!r} is not a finite number")
+        return super().to_internal_value(value)
+
+
+class ObjectField(serializers.JSONField):
+    """A JSON object (never a list or a bare value)."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        """Refuse anything but an object."""
+        if not isinstance(data, dict):
+            raise serializers.ValidationError(f"must be an object, not {type(data).__name__}")
+        return super().to_internal_value(data)

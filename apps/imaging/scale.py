@@ -1,0 +1,148 @@
+"""What a spacing is, what it makes of an image's frame, and which spacings a person may type."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from analyses.sdk.values import SPATIAL_AXES
+from apps.core.errors import InvalidValueError
+
+POINT_AXES = ("x", "y", "z")
+HANDEDNESS = ("right", "left", "unknown")
+_SENSE = {
+    "right": "The samples are declared right-handed: the frame is not mirrored against the specimen.",
+    "left": "The samples are declared left-handed: the frame is mirrored against the specimen until a reflection is recorded.",
+    "unknown": "Whether the samples are mirrored against the specimen is unknown.",
+}
+
+
+def _positive(value: Any, field: str) -> float:
+    """A finite length above zero; NaN, infinities, strings and booleans are refused by name."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InvalidValueError(f"{value!r} is not a number; give a length in um", field=field)
+    if not math.isfinite(value) or value <= 0:
+        raise InvalidValueError(f"{value!r} is not a sample distance; it must be finite and above 0 um", field=field)
+    return float(value)
+
+
+def _uncertainty(value: Any, field: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InvalidValueError(f"{value!r} is not a number; give a standard uncertainty in um", field=field)
+    if not math.isfinite(value) or value < 0:
+        raise InvalidValueError(f"{value!r} is not a standard uncertainty; it must be finite and not negative", field=field)
+    return float(value)
+
+
+def _check_axes(given: Any, field: str) -> Mapping[str, Any]:
+    if not isinstance(given, Mapping):
+        raise InvalidValueError(f"must be an object of lengths in um by axis, not {type(given).__name__}", field=field)
+    for axis in given:
+        if axis not in POINT_AXES:
+            raise InvalidValueError(f"{axis!r} is no spatial axis; axes are x, y, z", field=f"{field}.{axis}")
+    return given
+
+
+def _uncertainties(given: Any, axes: Sequence[str], field: str) -> dict[str, float]:
+    """One uncertainty an axis; a bare number holds for every axis that is typed."""
+    if given is None:
+        raise InvalidValueError(
+            "a spacing typed by hand needs its standard uncertainty: a number in um for all axes, or {x, y, z}", field=field
+        )
+    if not isinstance(given, Mapping):
+        return dict.fromkeys(axes, _uncertainty(given, field))
+    _check_axes(given, field)
+    for axis in axes:
+        if axis not in given:
+            raise InvalidValueError(f"the spacing along {axis} is typed and needs its uncertainty", field=f"{field}.{axis}")
+    for axis in given:
+        if axis not in axes:
+            raise InvalidValueError(f"there is no typed spacing along {axis}", field=f"{field}.{axis}")
+    return {axis: _uncertainty(given[axis], f"{field}.{axis}") for axis in axes}
+
+
+def check_spacing(spacing_um: Any, spacing_u_um: Any, *, prefix: str = "") -> dict[str, dict[str, Any]]:
+    """Check a spacing typed by hand.
+
+    Parameters
+    ----------
+    spacing_um : mapping
+        Sample distance along ``x`` and ``y``, and ``z`` where it is known, in micrometres.
+    spacing_u_um : float or mapping
+        Standard uncertainty in micrometres: one for all axes, or one an axis.
+    prefix : str
+        Put before the names of the fields in a refusal.
+
+    Returns
+    -------
+    dict
+        Axis -> ``{"value", "unit", "source", "u"}`` as an image's ``spacing`` holds it, source ``user``.
+
+    Raises
+    ------
+    InvalidValueError
+        Unknown or missing axis, a length that is not finite and positive, no uncertainty.
+    """
+    field = f"{prefix}spacing_um"
+    given = _check_axes(spacing_um, field)
+    for axis in ("x", "y"):
+        if axis not in given:
+            raise InvalidValueError(f"the spacing along {axis} is missing; give x and y, and z for a volume", field=field)
+    lengths = {axis: _positive(value, f"{field}.{axis}") for axis, value in given.items()}
+    errors = _uncertainties(spacing_u_um, list(lengths), f"{prefix}spacing_u_um")
+    return {
+        axis: {"value": length, "unit": "um", "source": "user", "u": errors[axis]} for axis, length in lengths.items()
+    }
+
+
+def missing_axes(axes: Sequence[str], shape: Sequence[int], spacing: Mapping[str, Any] | None) -> list[str]:
+    """Spatial axes longer than one sample that have no spacing; an image is calibrated if there is none."""
+    known = spacing or {}
+    return [
+        axis
+        for axis, size in zip(axes, shape, strict=True)
+        if axis in SPATIAL_AXES and size > 1 and known.get(axis) is None
+    ]
+
+
+def plain_spacing(spacing: Mapping[str, Any] | None, key: str = "value") -> dict[str, float | None]:
+    """Numbers of every spatial axis, z, y, x: the spacing (``value``) or its standard uncertainty (``u``), um or None."""
+    known = spacing or {}
+    return {axis: (known.get(axis) or {}).get(key) for axis in SPATIAL_AXES}
+
+
+def extent_um(
+    axes: Sequence[str], shape: Sequence[int], spacing: Mapping[str, Any]
+) -> dict[str, float]:
+    """The box of an image in its frame, voxel faces included.
+
+    Returns
+    -------
+    dict
+        ``x_min``, ``x_max``, ... in um.  The origin is the centre of the first sample, so a box begins half a sample before
+        it; an axis of one sample without a spacing has no thickness.
+    """
+    sizes = dict(zip(axes, shape, strict=True))
+    lengths = plain_spacing(spacing)
+    box: dict[str, float] = {}
+    for axis in POINT_AXES:
+        step = lengths[axis] or 0.0
+        box[f"{axis}_min"] = -0.5 * step
+        box[f"{axis}_max"] = (sizes[axis] - 0.5) * step
+    return box
+
+
+def describe_frame(handedness: str) -> str:
+    """Origin and axes of an image's frame in words."""
+    return (
+        "Origin: the centre of the first sample of level 0. x runs along the columns, y along the rows in the order in which "
+        f"they are stored, z along the planes; micrometres. {_SENSE[handedness]}"
+    )
+
+
+def check_handedness(value: Any, *, field: str = "handedness") -> str:
+    """A declared handedness."""
+    if value not in HANDEDNESS:
+        raise InvalidValueError(f"{value!r} is no handedness; it is one of {', '.join(HANDEDNESS)}", field=field)
+    return str(value)

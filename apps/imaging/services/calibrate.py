@@ -1,0 +1,79 @@
+"""Set an image's scale by hand: a new version of the image and its frame over the same samples."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from apps.core.errors import ConflictError, InvalidValueError
+from apps.imaging.models import Image
+from apps.imaging.scale import check_spacing, missing_axes
+from apps.imaging.services.publish import create_frame, image_attributes
+from apps.projects import access
+from apps.projects.models import User
+from apps.provenance import record
+
+
+def calibrate_image(*, actor: User, image: Image, spacing_um: Any, spacing_u_um: Any, reason: str) -> Image:
+    """Make a new version of an image with a spacing typed by hand.
+
+    Parameters
+    ----------
+    spacing_um : mapping
+        Sample distance along x, y and, for a volume, z, micrometres.  An axis not named keeps what it has.
+    spacing_u_um : float or mapping
+        Standard uncertainty, micrometres, of all or of each.
+    reason : str
+        Where the numbers come from; kept erasable beside the record.
+
+    Returns
+    -------
+    Image
+        The new version, over the same store, in a frame of its own.
+
+    Raises
+    ------
+    InvalidValueError
+        Numbers that are no spacing, no reason, or an axis longer than one sample still without a spacing.
+    ConflictError
+        A newer version supersedes this one.
+    """
+    access.require(actor, access.Action.CONTRIBUTE, image)
+    typed = check_spacing(spacing_um, spacing_u_um)
+    if not reason.strip():
+        raise InvalidValueError("say where the spacing comes from", field="reason")
+    former = image.spacing or {}
+    spacing = {axis: typed.get(axis, former.get(axis)) for axis in ("z", "y", "x")}
+    if missing := missing_axes(image.axes, image.shape, spacing):
+        raise InvalidValueError(
+            f"the image has several samples along {', '.join(missing)} and no spacing there; give it too",
+            field=f"spacing_um.{missing[0]}",
+        )
+    with record.act("calibrate_image", actor=actor, project=image.project_id, reason=reason) as act:
+        old = Image.objects.select_for_update(of=("self",)).select_related("store").get(pk=image.pk)
+        newer = Image.objects.filter(supersedes=old).values_list("pk", flat=True).first()
+        if newer is not None:
+            raise ConflictError(f"image {newer} supersedes this one; calibrate that", details={"superseded_by": str(newer)})
+        new = _next_version(old, spacing, actor)
+        new.frame = create_frame(act=act, image=new)
+        new.save(force_insert=True)
+        act.used(old, role="image")
+        act.created(new, attributes=image_attributes(new), erasable={"name": new.name})
+        act.derived(new, old, relation="revision")
+        act.asserted(new, "spacing", typed)
+    return new
+
+
+def _next_version(old: Image, spacing: dict[str, Any], actor: User) -> Image:
+    """A row like the old one, with another scale; a frame reached by a calibration does not carry over."""
+    carried = (
+        "project_id", "acquisition_id", "specimen_id", "state_id", "job_id", "name", "kind", "modality", "store", "axes",
+        "shape", "dtype", "channels", "levels", "handedness", "specimen_area", "facts",
+    )  # fmt: skip
+    return Image(
+        **{name: getattr(old, name) for name in carried},
+        spacing=spacing,
+        calibrated=True,
+        version=old.version + 1,
+        supersedes=old,
+        created_by=actor,
+    )

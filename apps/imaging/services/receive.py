@@ -1,0 +1,316 @@
+"""Receive a vendor's file: streamed to staging and hashed on the way, then published under a key of its own."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import time
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self
+
+from django.conf import settings
+from django.db import IntegrityError
+
+from apps.core import storage
+from apps.core.clock import DbNow
+from apps.core.errors import ConflictError, InvalidValueError, RetryLaterError, TooLargeError
+from apps.core.models import Store
+from apps.imaging.models import Acquisition, SourceFile
+from apps.imaging.selectors import status_of
+from apps.projects import access
+from apps.projects.models import User
+from apps.provenance import record
+
+MAX_NAME = 255
+_STAGED_NAME = "received"
+_MEDIA_TYPE = re.compile(r"^[A-Za-z0-9!#$&^_.+-]{1,60}/[A-Za-z0-9!#$&^_.+-]{1,39}$")
+_UNKNOWN_TYPE = "application/octet-stream"
+# Controls, format characters (a right-to-left override turns "gpj.exe" round), surrogates, line and paragraph separators.
+_REFUSED_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+
+
+def check_file_name(name: str) -> str:
+    """Return a name as given, or refuse it; it is never silently changed.
+
+    Raises
+    ------
+    InvalidValueError
+        Empty, longer than 255 characters, ``.`` or ``..``, with a path separator, a control or format character or
+        undecodable bytes, or with white space at an end.
+    """
+    problem = ""
+    if not name or len(name) > MAX_NAME:
+        problem = f"it has {len(name)} characters; 1 to {MAX_NAME} are admitted"
+    elif name in (".", "..") or "/" in name or "\\" in name:
+        problem = "a path is not admitted, only a name"
+    elif name != name.strip():
+        problem = "it begins or ends with white space"
+    elif "\ufffd" in name or any(unicodedata.category(letter) in _REFUSED_CATEGORIES for letter in name):
+        problem = "it holds control characters or bytes that are no text"
+    if problem:
+        raise InvalidValueError(f"file name {name[:80]!r}: {problem}", field="file")
+    return name
+
+
+@dataclass
+class Incoming:
+    """One file on its way in; ``write`` takes its bytes in order."""
+
+    receipt: Receipt
+    store: Store
+    name: str
+    media_type: str
+    path: Path
+    stream: IO[bytes]
+    size: int = 0
+    digest: Any = field(default_factory=hashlib.sha256)
+
+    def write(self, chunk: bytes) -> None:
+        """Append bytes; the receipt's limit and the disk may refuse them."""
+        self.receipt.account(len(chunk))
+        with storage.full_disk_named():
+            self.stream.write(chunk)
+        self.digest.update(chunk)
+        self.size += len(chunk)
+
+    def finish(self) -> None:
+        """Close the file; an empty one is refused."""
+        with storage.full_disk_named():
+            self.stream.close()
+        if self.size == 0:
+            raise InvalidValueError(f"file {self.name!r} is empty; a measurement leaves bytes", field="file")
+
+    @property
+    def sha256(self) -> str:
+        """Digest in hex."""
+        return str(self.digest.hexdigest())
+
+
+class Receipt:
+    """The files of one request: all of them are published, or none leaves a trace.
+
+    A context manager: whatever ends its body, a lost client included, removes what was staged and not committed.
+    """
+
+    def __init__(self, *, actor: User, acquisition: Acquisition) -> None:
+        self.actor = actor
+        self.acquisition = acquisition
+        self.incoming: list[Incoming] = []
+        self._bytes = 0
+        self._renewed = time.monotonic()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        for item in self.incoming:
+            item.stream.close()
+            staged = Store.objects.filter(pk=item.store.pk, state=Store.State.STAGED)
+            if staged.exists():  # bytes first: bytes without a row could not be swept
+                storage.discard(storage.path(item.store.key))
+                storage.discard(item.path.parent)
+                staged.delete()
+            else:
+                storage.discard(item.path.parent)
+
+    def begin(self, name: str, media_type: str = "") -> Incoming:
+        """Open staging for one more file."""
+        check_file_name(name)
+        if any(item.name == name for item in self.incoming):
+            raise ConflictError(f"the name {name!r} stands twice in one request", field="file")
+        # The row comes first: bytes that nobody's row announces could not be swept.
+        store = Store.objects.create(
+            kind=Store.Kind.FILE, key=storage.new_key("file"), lease_until=DbNow(settings.CORR_LEASE_SECONDS)
+        )
+        path = storage.upload_dir(store.pk) / _STAGED_NAME
+        with storage.full_disk_named():
+            stream = path.open("xb", buffering=1 << 20)
+        known = media_type if _MEDIA_TYPE.match(media_type) else _UNKNOWN_TYPE
+        item = Incoming(self, store, name, known, path, stream)
+        self.incoming.append(item)
+        return item
+
+    def account(self, count: int) -> None:
+        """Count bytes against the limit of a request, and keep the staged rows' lease alive."""
+        self._bytes += count
+        if self._bytes > settings.CORR_MAX_UPLOAD_BYTES:
+            raise TooLargeError(
+                f"the files of one request may have {settings.CORR_MAX_UPLOAD_BYTES} bytes together", field="file"
+            )
+        if time.monotonic() - self._renewed > settings.CORR_LEASE_SECONDS / 3:
+            self._renew()
+
+    def _renew(self) -> None:
+        ids = [item.store.pk for item in self.incoming]
+        rows = Store.objects.filter(pk__in=ids, state=Store.State.STAGED).update(
+            lease_until=DbNow(settings.CORR_LEASE_SECONDS)
+        )
+        if rows != len(ids):
+            raise RetryLaterError("the upload stood still for so long that its staging was cleared; send it again")
+        self._renewed = time.monotonic()
+
+    def commit(self) -> list[SourceFile]:
+        """Publish what came in and write its rows.
+
+        Returns
+        -------
+        list of SourceFile
+            In the order in which the files came.
+
+        Raises
+        ------
+        InvalidValueError
+            No file came.
+        ConflictError
+            The same bytes or the same name are in the acquisition already, or its state takes no more files.
+        StorageFullError
+            No room on the disk.
+        """
+        if not self.incoming:
+            raise InvalidValueError("no file came; send multipart/form-data with `file` once or more", field="file")
+        self._refuse_twins()
+        _refuse_known(self.acquisition, self.incoming)
+        self._renew()
+        for item in self.incoming:
+            if _same_bytes(self.acquisition, item.sha256) is None:
+                storage.publish_file(item.path, item.store.key)
+        try:
+            return self._write_rows()
+        except IntegrityError as error:
+            _refuse_known(self.acquisition, self.incoming)
+            raise RetryLaterError("another upload into this acquisition came in at the same instant") from error
+
+    def _refuse_twins(self) -> None:
+        seen: dict[str, str] = {}
+        for item in self.incoming:
+            if item.sha256 in seen:
+                raise ConflictError(f"{item.name!r} has the same bytes as {seen[item.sha256]!r}", field="file")
+            seen[item.sha256] = item.name
+
+    def _write_rows(self) -> list[SourceFile]:
+        acquisition = self.acquisition
+        with record.act("receive_files", actor=self.actor, project=acquisition.project_id) as act:
+            locked = Acquisition.objects.select_for_update(of=("self",)).select_related("ingest_job").get(pk=acquisition.pk)
+            require_open(locked)
+            act.communicated(acquisition)
+            rows = [self._write_row(item) for item in self.incoming]
+            for row in rows:
+                act.created(
+                    row,
+                    attributes={"corr:sha256": row.sha256, "corr:bytes": row.size, "corr:mediaType": row.media_type},
+                    erasable={"file_name": row.name},
+                )
+        return rows
+
+    def _write_row(self, item: Incoming) -> SourceFile:
+        return SourceFile.objects.create(
+            acquisition=self.acquisition,
+            store=self._ready_store(item),
+            name=item.name,
+            sha256=item.sha256,
+            size=item.size,
+            media_type=item.media_type,
+            uploaded_by=self.actor,
+        )
+
+    def _ready_store(self, item: Incoming) -> Store:
+        """The store of the bytes: one that this project has already, else the staged one made ready."""
+        if not storage.path(item.store.key).is_file():
+            known = _same_bytes(self.acquisition, item.sha256)
+            if known is None:
+                raise RetryLaterError("a file with these bytes was removed at this instant; send it again")
+            return known
+        rows = Store.objects.filter(
+            pk=item.store.pk, state=Store.State.STAGED, lease_until__gte=DbNow()
+        ).update(
+            state=Store.State.READY, digest=f"sha256:{item.sha256}", size_bytes=item.size, file_count=1, lease_until=None
+        )
+        if not rows:
+            raise RetryLaterError("the upload took so long that its staging was cleared; send it again")
+        return item.store
+
+
+def require_open(acquisition: Acquisition) -> None:
+    """Raise ConflictError if an acquisition takes no more files: its ingest waits, runs or is done."""
+    status = status_of(acquisition)
+    if status not in ("empty", "failed"):
+        raise ConflictError(f"the acquisition is {status}; files are taken before its ingest, or after one that failed")
+
+
+def _same_bytes(acquisition: Acquisition, sha256: str) -> Store | None:
+    """The store of the same bytes elsewhere in the project; other projects are never asked, so nothing leaks."""
+    return (
+        Store.objects.filter(
+            kind=Store.Kind.FILE,
+            state=Store.State.READY,
+            source_files__sha256=sha256,
+            source_files__acquisition__project_id=acquisition.project_id,
+        )
+        .order_by("created_at")
+        .first()
+    )
+
+
+def _refuse_known(acquisition: Acquisition, incoming: Iterable[Incoming]) -> None:
+    items = list(incoming)
+    there = list(acquisition.files.values_list("name", "sha256"))
+    digests = {sha256: name for name, sha256 in there}
+    names = {name for name, _ in there}
+    for item in items:
+        if item.sha256 in digests:
+            raise ConflictError(
+                f"{item.name!r}: the same bytes are in this acquisition already, as {digests[item.sha256]!r}",
+                field="file",
+                details={"sha256": item.sha256, "name": digests[item.sha256]},
+            )
+        if item.name in names:
+            raise ConflictError(f"the acquisition has another file {item.name!r}; files are never replaced", field="file")
+
+
+def open_receipt(*, actor: User, acquisition: Acquisition) -> Receipt:
+    """Begin to receive files into an acquisition.
+
+    Raises
+    ------
+    NotFoundError, PermissionRefusedError
+        The caller may not contribute to its project.
+    ConflictError
+        Its ingest waits, runs or is done.
+    """
+    access.require(actor, access.Action.CONTRIBUTE, acquisition)
+    require_open(acquisition)
+    return Receipt(actor=actor, acquisition=acquisition)
+
+
+def receive_files(
+    *, actor: User, acquisition: Acquisition, files: Iterable[tuple[str, str, Iterable[bytes]]]
+) -> list[SourceFile]:
+    """Receive files that are at hand as pieces of bytes.
+
+    Parameters
+    ----------
+    actor, acquisition
+        Who gives them, and into what.
+    files : iterable of (name, media type, pieces)
+        All of them are stored, or none.
+
+    Returns
+    -------
+    list of SourceFile
+
+    Raises
+    ------
+    CorrError
+        As ``open_receipt`` and ``Receipt.commit``, for a refused name, an empty file, or too many bytes.
+    """
+    with open_receipt(actor=actor, acquisition=acquisition) as receipt:
+        for name, media_type, pieces in files:
+            item = receipt.begin(name, media_type)
+            for piece in pieces:
+                item.write(piece)
+            item.finish()
+        return receipt.commit()

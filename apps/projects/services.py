@@ -1,0 +1,167 @@
+"""Changes to accounts, projects and memberships."""
+
+from __future__ import annotations
+
+import datetime as dt
+import secrets
+
+from django.contrib.auth.hashers import check_password, make_password
+from django.utils import timezone
+
+from apps.core.errors import ConflictError, InvalidValueError, NotFoundError
+from apps.projects import access
+from apps.projects.authentication import key_digest
+from apps.projects.models import ApiToken, Membership, Project, Role, User
+from apps.provenance import record
+
+_DUMMY_HASH = make_password(secrets.token_urlsafe(16))
+
+
+def create_user(
+    *, username: str, password: str, email: str = "", is_staff: bool = False, is_superuser: bool = False
+) -> User:
+    """Make an account; the password is stored as a hash only."""
+    if User.objects.filter(username=username).exists():
+        raise ConflictError(f"an account {username!r} exists already", field="username")
+    user = User(username=username, email=email, is_staff=is_staff, is_superuser=is_superuser)
+    user.set_password(password)
+    user.save()
+    return user
+
+
+def check_credentials(*, username: str, password: str) -> User | None:
+    """Return the active account the password fits, at a cost that does not tell whether the name exists."""
+    user = User.objects.filter(username=username, is_active=True).first()
+    if user is None:
+        check_password(password, _DUMMY_HASH)
+        return None
+    return user if user.check_password(password) else None
+
+
+def issue_token(
+    *, user: User, name: str = "", scope: str = ApiToken.Scope.WRITE
+) -> tuple[ApiToken, str]:
+    """Make a token for an account; the key is returned once and stored as sha256 only."""
+    key = secrets.token_urlsafe(32)
+    token = ApiToken.objects.create(user=user, name=name or "token", scope=scope, key_sha256=key_digest(key))
+    return token, key
+
+
+def revoke_token(*, actor: User, token: ApiToken) -> ApiToken:
+    """Revoke one of the caller's own tokens; revoking twice changes nothing."""
+    if token.user_id != actor.pk:
+        raise NotFoundError(f"there is no token {token.pk} that you can see")
+    if token.revoked_at is None:
+        token.revoked_at = timezone.now()
+        token.save(update_fields=["revoked_at"])
+    return token
+
+
+def create_project(
+    *,
+    actor: User,
+    name: str,
+    description: str = "",
+    licence: str = "",
+    embargo: dt.date | None = None,
+    retention: str = "",
+) -> Project:
+    """Make a project; its maker becomes manager.  Any account may."""
+    if not name.strip():
+        raise InvalidValueError("a project needs a name", field="name")
+    project = Project(
+        name=name.strip(),
+        description=description,
+        licence=licence,
+        embargo=embargo,
+        retention=retention,
+        created_by=actor,
+    )
+    with record.act("create_project", actor=actor, project=project.pk) as act:
+        project.save()
+        act.created(project, attributes={"licence": licence}, erasable={"name": project.name})
+        _write_role(actor, project, Role.MANAGER)
+        act.created(Membership.objects.get(project=project, user=actor), attributes=_role_facts(actor, Role.MANAGER))
+    return project
+
+
+def _role_facts(user: User, role: str) -> dict[str, str]:
+    return {"user": str(user.pk), "role": str(role)}
+
+
+def _write_role(user: User, project: Project, role: str) -> Membership:
+    membership, _ = Membership.objects.update_or_create(project=project, user=user, defaults={"role": role})
+    access.apply_role(user, project, role)
+    return membership
+
+
+def _lock_project(project: Project) -> None:
+    """Serialise changes of one project's members, so that two demotions cannot leave it without a manager."""
+    Project.objects.select_for_update().get(pk=project.pk)
+
+
+def set_member(*, actor: User, project: Project, username: str, role: str) -> Membership:
+    """Give an account a role in a project, or another role.
+
+    Raises
+    ------
+    InvalidValueError
+        No such account, or no such role.
+    ConflictError
+        The change would leave the project without a manager.
+    """
+    access.require(actor, access.Action.MANAGE, project)
+    if role not in Role.values:
+        raise InvalidValueError(f"{role!r} is no role; roles are {', '.join(Role.values)}", field="role")
+    user = User.objects.filter(username=username, is_active=True).first()
+    if user is None:
+        raise InvalidValueError(f"there is no active account {username!r}", field="username")
+    with record.act("set_member", actor=actor, project=project.pk) as act:
+        _lock_project(project)
+        former = Membership.objects.filter(project=project, user=user).first()
+        if former is not None and former.role == Role.MANAGER and role != Role.MANAGER:
+            _refuse_last_manager(project, user)
+        former_role = former.role if former else None
+        membership = _write_role(user, project, role)
+        if former is None:
+            act.created(membership, attributes=_role_facts(user, role))
+        else:
+            act.changed(membership, before={"role": former_role}, after={"role": role})
+    return membership
+
+
+def _refuse_last_manager(project: Project, user: User) -> None:
+    if not Membership.objects.filter(project=project, role=Role.MANAGER).exclude(user=user).exists():
+        raise ConflictError("a project keeps at least one manager; name another one first", field="role")
+
+
+def remove_member(*, actor: User, membership: Membership, reason: str = "") -> None:
+    """End a membership; who has left sees nothing any more.  The record stays."""
+    project = membership.project
+    access.require(actor, access.Action.MANAGE, project)
+    with record.act("remove_member", actor=actor, project=project.pk, reason=reason or None) as act:
+        _lock_project(project)
+        if membership.role == Role.MANAGER:
+            _refuse_last_manager(project, membership.user)
+        act.invalidated(membership, reason=reason or "membership ended")
+        access.apply_role(membership.user, project, None)
+        membership.delete()
+
+
+def update_project(*, actor: User, project: Project, **changes: object) -> Project:
+    """Change name, description, licence, embargo or retention; the former values stay in the record."""
+    access.require(actor, access.Action.MANAGE, project)
+    if "name" in changes and not str(changes["name"]).strip():
+        raise InvalidValueError("a project needs a name", field="name")
+    with record.act("update_project", actor=actor, project=project.pk) as act:
+        locked = Project.objects.select_for_update().get(pk=project.pk)
+        before = {name: _plain(getattr(locked, name)) for name in changes}
+        for name, value in changes.items():
+            setattr(locked, name, value)
+        locked.save(update_fields=list(changes))
+        act.changed(locked, before=before, after={name: _plain(value) for name, value in changes.items()})
+    return locked
+
+
+def _plain(value: object) -> object:
+    return value.isoformat() if isinstance(value, dt.date) else value

@@ -1,0 +1,65 @@
+"""How an uncertain scale enters a number.
+
+A value that goes as s**n when all spacings are multiplied by s has, to first order, the relative standard uncertainty
+``|n| u(s)/s`` from the scale (GUM, JCGM 100:2008, 5.1.2).  The spacings of one image stem from one calibration or one hand, so
+they are taken as fully correlated along the axes; where their relative uncertainties differ, the largest is used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+COVERAGE_LEVEL = 0.95
+COVERAGE_FACTOR = 1.959963984540054  # normal distribution, 95 %
+
+Nested = Any
+
+
+def map_nested(function: Callable[..., float | None], *values: Nested) -> Nested:
+    """Apply a function elementwise to nested lists of one shape; None in the first stays None."""
+    first = values[0]
+    if isinstance(first, list | tuple):
+        return [map_nested(function, *items) for items in zip(*values, strict=True)]
+    return None if first is None else function(*values)
+
+
+def relative_scale_uncertainty(spacing: Mapping[str, Any] | None) -> float | None:
+    """Return the largest u/value over the axes that have a spacing; None where no axis states one."""
+    parts = [
+        entry["u"] / entry["value"]
+        for entry in (spacing or {}).values()
+        if entry and entry.get("u") is not None and entry.get("value")
+    ]
+    return max(parts) if parts else None
+
+
+def scale_error(value: Nested, exponent: int, relative_u: float) -> Nested:
+    """Return the standard uncertainty that the scale gives a value, elementwise, in the unit of the value."""
+    return map_nested(lambda v: abs(exponent) * relative_u * abs(v), value)
+
+
+def _half_widths(value: float, low: float, high: float, scale: float) -> tuple[float, float]:
+    reach = COVERAGE_FACTOR * scale
+    return ((value - low) ** 2 + reach**2) ** 0.5, ((high - value) ** 2 + reach**2) ** 0.5
+
+
+def widen_interval(value: Nested, interval: Mapping[str, Any] | None, scale: Nested) -> dict[str, Any]:
+    """Combine an interval with the scale's uncertainty in quadrature; without one, the scale alone makes it.
+
+    Parameters
+    ----------
+    value : number or nested list
+    interval : mapping or None
+        ``low``, ``high`` (shape of ``value``), ``level``, ``contains``.
+    scale : number or nested list
+        Standard uncertainty from the scale, shape and unit of ``value``.
+    """
+    if interval is None:
+        low = map_nested(lambda v, s: v - COVERAGE_FACTOR * s, value, scale)
+        high = map_nested(lambda v, s: v + COVERAGE_FACTOR * s, value, scale)
+        return {"low": low, "high": high, "level": COVERAGE_LEVEL, "contains": ["scale"]}
+    low_in, high_in = interval["low"], interval["high"]
+    low = map_nested(lambda v, a, b, s: v - _half_widths(v, a, b, s)[0], value, low_in, high_in, scale)
+    high = map_nested(lambda v, a, b, s: v + _half_widths(v, a, b, s)[1], value, low_in, high_in, scale)
+    return {"low": low, "high": high, "level": interval.get("level"), "contains": [*interval["contains"], "scale"]}

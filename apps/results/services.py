@@ -1,0 +1,61 @@
+"""Rows for what a job computed; called while a job is published, inside its act."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from apps.core.models import Store
+from apps.imaging.models import Image
+from apps.jobs.models import Job
+from apps.provenance.record import Act
+from apps.results import scale
+from apps.results.models import Property, Table
+
+
+def create_property(*, act: Act, job: Job, name: str, value: Mapping[str, Any], image: Image | None) -> Property:
+    """Write a property.  One whose value moves with the spacing carries the scale's uncertainty of ``image``.
+
+    Parameters
+    ----------
+    value : mapping
+        ``value``, ``unit``, ``interval``, ``error``, ``facts``, ``scale_exponent``, ``depends_on_anisotropy`` of a
+        :class:`analyses.sdk.values.PropertyValue`.
+    image : Image or None
+        The image whose scale the value rests on.
+    """
+    interval, error, facts = value["interval"], dict(value["error"]), dict(value["facts"])
+    exponent = value["scale_exponent"]
+    if exponent:
+        relative = scale.relative_scale_uncertainty(image.spacing if image else None)
+        if relative is None:
+            facts["scale_uncertainty"] = "not stated"
+        else:
+            error["scale"] = scale.scale_error(value["value"], exponent, relative)
+            interval = scale.widen_interval(value["value"], interval, error["scale"])
+    row = Property.objects.create(
+        project_id=job.project_id,
+        job=job,
+        image=image,
+        name=name,
+        value=value["value"],
+        unit=value["unit"],
+        interval=interval,
+        error=error,
+        facts=facts,
+        scale_exponent=exponent,
+        depends_on_anisotropy=value["depends_on_anisotropy"],
+    )
+    act.created(row, attributes={"corr:name": name, "corr:unit": row.unit, "prov:value": row.value})
+    return row
+
+
+def create_table(
+    *, act: Act, job: Job, name: str, columns: list[dict[str, Any]], rows: int, store: Store, image: Image | None
+) -> Table:
+    """Write a table whose Parquet file lies in ``store``."""
+    row = Table.objects.create(
+        project_id=job.project_id, job=job, image=image, name=name, columns=columns, rows=rows, store=store
+    )
+    act.created(row, attributes={"corr:name": name, "corr:rows": rows, "corr:digest": store.digest})
+    return row

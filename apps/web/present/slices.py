@@ -1,0 +1,128 @@
+"""Planes through a store as PNG: right in shape, stretched in contrast for the eye, never for a measurement."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image as Picture
+
+from analyses.sdk.omezarr import StoreReader, open_store
+
+AXES = ("z", "y", "x")
+MAX_EDGE = 1024
+_LIMIT_SAMPLES = 1 << 22
+_STRETCH = (0.5, 99.5)  # percentiles that become black and white
+# Okabe and Ito's palette, which most colour-blind readers tell apart; label 0, as a rule the background, is dark.
+_PALETTE = np.array(
+    [
+        (0, 158, 115), (230, 159, 0), (86, 180, 233), (240, 228, 66), (0, 114, 178), (213, 94, 0), (204, 121, 167),
+    ],
+    np.uint8,
+)  # fmt: skip
+_BACKGROUND = np.array((24, 34, 42), np.uint8)
+
+
+@dataclass(frozen=True)
+class Plane:
+    """Which plane is wanted: the axis it is normal to, its sample on the full-resolution level, channel and time."""
+
+    axis: str
+    index: int
+    channel: int = 0
+    time: int = 0
+    edge: int = MAX_EDGE
+
+
+def plane_axes(axis: str) -> tuple[str, str]:
+    """Return the axes that run down and across in a plane normal to ``axis``."""
+    down, across = (name for name in AXES if name != axis)
+    return down, across
+
+
+def render(path: Path, plane: Plane, *, labels: bool) -> bytes:
+    """Return a plane of a store as PNG.
+
+    Parameters
+    ----------
+    path : Path
+        Folder of an OME-Zarr store.
+    plane : Plane
+        ``index`` is limited to the samples there are.
+    labels : bool
+        Colour by value instead of grey.
+    """
+    reader = open_store(path)
+    samples = _read(reader, plane)
+    if labels:
+        picture = Picture.fromarray(_coloured(samples), "RGB")
+    else:
+        picture = Picture.fromarray(_grey(samples, *_limits(path, plane.channel, plane.time)), "L")
+    picture.thumbnail((plane.edge, plane.edge))
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG", compress_level=4)
+    return buffer.getvalue()
+
+
+def _read(reader: StoreReader, plane: Plane) -> npt.NDArray[Any]:
+    number = _level_for(reader, plane)
+    array = reader.level(number)
+    full, here = dict(zip(reader.axes, reader.shape, strict=True)), dict(zip(reader.axes, array.shape, strict=True))
+    fixed = {
+        "t": min(plane.time, full.get("t", 1) - 1),
+        "c": min(plane.channel, full.get("c", 1) - 1),
+        plane.axis: _sample_at(plane.index, full.get(plane.axis, 1), here.get(plane.axis, 1)),
+    }
+    samples = array[tuple(fixed.get(name, slice(None)) for name in reader.axes)]
+    return np.atleast_2d(samples)
+
+
+def _sample_at(index: int, full: int, here: int) -> int:
+    """Return the sample of a coarser level that holds sample ``index`` of the full one."""
+    return min(max(0, index) * here // full, here - 1)
+
+
+def _level_for(reader: StoreReader, plane: Plane) -> int:
+    """Return the coarsest level whose plane still has the pixels asked for."""
+    wanted = min(plane.edge, max(_edges(reader, 0, plane)))
+    fitting = [number for number in range(len(reader.levels)) if max(_edges(reader, number, plane)) >= wanted]
+    return fitting[-1]
+
+
+def _edges(reader: StoreReader, number: int, plane: Plane) -> list[int]:
+    shape = dict(zip(reader.axes, reader.levels[number].shape, strict=True))
+    return [shape.get(name, 1) for name in plane_axes(plane.axis)]
+
+
+@lru_cache(maxsize=256)
+def _limits(path: Path, channel: int, time: int) -> tuple[float, float]:
+    """Return the grey values that become black and white, from the coarsest level; a store never changes."""
+    reader = open_store(path)
+    array = reader.level(len(reader.levels) - 1)
+    sizes = dict(zip(reader.axes, array.shape, strict=True))
+    fixed: dict[str, Any] = {"t": min(time, sizes.get("t", 1) - 1), "c": min(channel, sizes.get("c", 1) - 1)}
+    if int(np.prod([sizes.get(name, 1) for name in AXES])) > _LIMIT_SAMPLES:
+        fixed["z"] = sizes.get("z", 1) // 2
+    samples = array[tuple(fixed.get(name, slice(None)) for name in reader.axes)]
+    finite = samples[np.isfinite(samples)] if samples.dtype.kind == "f" else samples.ravel()
+    if finite.size == 0:
+        return 0.0, 1.0
+    low, high = np.percentile(finite, _STRETCH)
+    return float(low), float(high) if high > low else float(low) + 1.0
+
+
+def _grey(samples: npt.NDArray[Any], low: float, high: float) -> npt.NDArray[np.uint8]:
+    scaled = (samples.astype(np.float64) - low) * (255.0 / (high - low))
+    return np.clip(np.nan_to_num(scaled), 0, 255).astype(np.uint8)
+
+
+def _coloured(samples: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    values = samples.astype(np.int64)
+    colours = _PALETTE[values % len(_PALETTE)]
+    colours[values == 0] = _BACKGROUND
+    return colours

@@ -1,0 +1,97 @@
+"""Filters that make rows readable."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from django import template
+
+from apps.web.present import lengths, numbers
+
+register = template.Library()
+
+
+@register.filter
+def length(um: float | None) -> str:
+    """A length in um as text with the unit that reads best."""
+    return "not known" if um is None else lengths.format_length(um)
+
+
+@register.filter
+def unit(ucum: str) -> str:
+    """A UCUM unit as it is written by hand."""
+    return numbers.readable_unit(ucum)
+
+
+@register.filter
+def line(row: Any) -> str:
+    """A property in one line."""
+    return numbers.one_line(row.value, row.interval, row.unit, row.error)
+
+
+@register.filter
+def words(name: str) -> str:
+    """A snake_case or dotted name as words."""
+    text = name.replace("_", " ")
+    return text[:1].upper() + text[1:]
+
+
+@register.filter
+def number(value: Any) -> str:
+    """A number with sensible digits; anything else as it is."""
+    return numbers.format_value(value)
+
+
+@register.filter
+def quantity(entry: Any) -> str:
+    """``{value, unit}`` as text; a plain value as it is."""
+    if isinstance(entry, Mapping) and "value" in entry:
+        value = entry["value"]
+        text = lengths.significant(value, 6) if isinstance(value, float) else plain(value)
+        return f"{text} {numbers.readable_unit(entry.get('unit') or '1')}".strip()
+    return plain(entry)
+
+
+@register.filter
+def plain(value: Any) -> str:
+    """A value of JSON as text: a list by commas, a mapping by name and value."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name}: {plain(part)}" for name, part in value.items()) or "none"
+    if isinstance(value, list | tuple):
+        return ", ".join(plain(part) for part in value) or "none"
+    if value is None:
+        return "not stated"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return lengths.significant(value, 6) if isinstance(value, float) else str(value)
+
+
+@register.filter
+def pretty_json(value: Any) -> str:
+    """JSON, indented."""
+    return json.dumps(value, indent=2, ensure_ascii=False, sort_keys=True, default=str)
+
+
+@register.filter
+def filesize_si(size: int | None) -> str:
+    """A number of bytes with a decimal prefix."""
+    if size is None:
+        return "not known"
+    amount, names = float(size), ["B", "kB", "MB", "GB", "TB"]
+    while amount >= 1000 and len(names) > 1:
+        amount, names = amount / 1000, names[1:]
+    return f"{lengths.significant(amount, 3)} {names[0]}"
+
+
+@register.filter
+def extent(image: Any) -> str:
+    """The size of an image in samples and lengths."""
+    return lengths.extent_sentence(image)
+
+
+@register.filter
+def get(mapping: Mapping[Any, Any], key: Any) -> Any:
+    """The entry of a mapping."""
+    return mapping.get(key)

@@ -1,0 +1,75 @@
+"""What all pages share: who may enter, and how refusals become pages."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.views.decorators.http import require_POST, require_safe
+
+from apps.core.errors import CorrError, NotFoundError, PermissionRefusedError
+from apps.projects.models import User
+
+View = Callable[..., HttpResponse]
+
+
+def _translated(view: View, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+    try:
+        return view(request, *args, **kwargs)
+    except NotFoundError as error:
+        raise Http404(error.message) from error
+    except PermissionRefusedError as error:
+        raise PermissionDenied(error.message) from error
+
+
+def page(view: View) -> View:
+    """Reading: takes a log-in; what is not visible is a 404 page."""
+
+    @require_safe
+    @login_required
+    @wraps(view)
+    def wrapped(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        return _translated(view, request, *args, **kwargs)
+
+    return wrapped
+
+
+def button(back: str) -> Callable[[Callable[[HttpRequest, uuid.UUID], str]], View]:
+    """A form's action: does one thing through a service, then goes back to the page named ``back`` with a message.
+
+    The view returns what to say.  A refusal is said on the page too; what is not visible is a 404 page.
+    """
+
+    def decorate(view: Callable[[HttpRequest, uuid.UUID], str]) -> View:
+        @require_POST
+        @login_required
+        @wraps(view)
+        def wrapped(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
+            def run(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
+                try:
+                    messages.success(request, view(request, pk))
+                except (NotFoundError, PermissionRefusedError):
+                    raise
+                except CorrError as error:
+                    messages.error(request, error.message)
+                return redirect(back, pk)
+
+            return _translated(run, request, pk)
+
+        return wrapped
+
+    return decorate
+
+
+def account(request: HttpRequest) -> User:
+    """The logged-in account."""
+    if not isinstance(request.user, User):
+        raise PermissionDenied("this page takes a log-in")
+    return request.user

@@ -1,0 +1,102 @@
+"""Pages of numbers and tables."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase, StreamingHttpResponse
+from django.shortcuts import render
+
+from apps.core.models import Store
+from apps.results import selectors as results
+from apps.results.models import Property
+from apps.web import selectors
+from apps.web.lineage import story_of
+from apps.web.present import numbers, scale, sentences
+from apps.web.views.base import account, page
+
+_FIRST_ROWS = 100
+
+
+def _shown(row: Property) -> dict[str, Any]:
+    """Return the value in the form that fits it: a tensor, a list, or one number."""
+    tail = {"unit": numbers.readable_unit(row.unit)}
+    if numbers.is_tensor(row.value):
+        cells = numbers.tensor_rows(row.value, row.interval)
+        return tail | {"tensor": cells, "axes": numbers.AXES, "principal": sentences.principal_values(row.value)}
+    if isinstance(row.value, list):
+        entries = [numbers.cell(row.value, row.interval, place) for place in range(len(row.value))]
+        return tail | {"entries": list(zip(_names(row, len(entries)), entries, strict=True))}
+    return tail | {"single": numbers.cell(row.value, row.interval)}
+
+
+def _names(row: Property, count: int) -> list[str]:
+    order: Sequence[Any] = row.facts.get("order") or row.facts.get("labels") or []
+    if len(order) == count:
+        return [f"label {name}" if isinstance(name, int) else str(name) for name in order]
+    if row.job.plugin == "bulk.bounds" and count == 2:
+        return ["lower", "upper"]
+    return [f"label {place}" if row.name == "fractions" else str(place) for place in range(count)]
+
+
+@page
+def number(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
+    """One number: what it is, how sure it is, what it rests on, how it came to be."""
+    user = account(request)
+    row = selectors.number(user, pk)
+    beside = selectors.siblings(row)
+    same_volume = [item for item in beside if item.image_id == row.image_id]
+    context = {
+        "number": row,
+        "meaning": sentences.meaning(row),
+        "shown": _shown(row),
+        "interval": sentences.interval_story(row.interval),
+        "errors": sentences.error_rows(row),
+        "verdict": sentences.verdict(row, _of_labels(row, beside)),
+        "bounds": sentences.bounds_picture(row, same_volume),
+        "dependence": scale.dependence(row),
+        "carries_scale": scale.carries_scale(row),
+        "scale_part": scale.relative_part(row),
+        "spacing_sentence": scale.spacing_sentence(row.image),
+        "assumed": scale.has_assumed_spacing(row.image),
+        "beside": [(item, scale.effect(item.scale_exponent), sentences.meaning(item)) for item in [row, *beside]],
+        "materials": selectors.material_values(row.job.params),
+        "story": story_of(row, user),
+    }
+    return render(request, "web/number.html", context)
+
+
+def _of_labels(row: Property, beside: list[Property]) -> list[Property]:
+    """Return the numbers of the same segmentation: a fraction stands beside what was computed from its labels."""
+    if row.name == "fractions":
+        return [item for item in beside if item.image is not None and item.image.job_id == row.job_id]
+    return [item for item in beside if item.image_id == row.image_id]
+
+
+@page
+def table(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
+    """One table: its columns, and its first rows."""
+    row = selectors.table(account(request), pk)
+    readable = row.store.state == Store.State.READY
+    context = {
+        "table": row,
+        "columns": [column | {"effect": scale.effect(column.get("scale_exponent"))} for column in row.columns],
+        "rows": results.read_rows(row, limit=_FIRST_ROWS) if readable else [],
+        "readable": readable,
+        "carries_scale": any(column.get("scale_exponent") for column in row.columns),
+        "spacing_sentence": scale.spacing_sentence(row.image),
+        "assumed": scale.has_assumed_spacing(row.image),
+    }
+    return render(request, "web/table.html", context)
+
+
+@page
+def table_csv(request: HttpRequest, pk: uuid.UUID) -> HttpResponseBase:
+    """The whole table as CSV."""
+    row = selectors.table(account(request), pk)
+    response = StreamingHttpResponse(results.iterate_csv(row), content_type="text/csv; charset=utf-8")
+    response["Content-Disposition"] = f'attachment; filename="{row.pk}.csv"'
+    return response

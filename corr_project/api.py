@@ -1,0 +1,31 @@
+"""The one router of the REST surface."""
+
+from __future__ import annotations
+
+from django.urls import path
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+from rest_framework.routers import DefaultRouter
+
+from apps.analysis.api import ROUTES as ANALYSIS
+from apps.audit.api import URLS as AUDIT_URLS
+from apps.catalog.api import ROUTES as CATALOG
+from apps.imaging.api import ROUTES as IMAGING
+from apps.projects.api import ROUTES as PROJECTS
+from apps.projects.api import MeView, TokenView
+from apps.results.api import ROUTES as RESULTS
+from apps.spatial.api import ROUTES as SPATIAL
+
+router = DefaultRouter(use_regex_path=True)
+router.include_format_suffixes = False
+for routes in (PROJECTS, CATALOG, SPATIAL, IMAGING, RESULTS, ANALYSIS):
+    for prefix, viewset, basename in routes:
+        router.register(prefix, viewset, basename=basename)
+
+urlpatterns = [
+    path("auth/token/", TokenView.as_view(), name="auth-token"),
+    path("me/", MeView.as_view(), name="me"),
+    path("schema/", SpectacularAPIView.as_view(), name="schema"),
+    path("docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="api-docs"),
+    *AUDIT_URLS,
+    *router.urls,
+]

@@ -1,0 +1,134 @@
+"""The one place that reads environment variables."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import stat
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import environ
+
+REPO_ROOT = Path(__file__).resolve().parent.parent
+_env = environ.Env()
+_SOCKET_BYTES = 96
+_INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "TZ", "PYTHONHASHSEED")
+
+
+@dataclass(frozen=True)
+class Environment:
+    """Settings of one installation; names and defaults are in ``docs/reference/settings.md``."""
+
+    data_root: Path
+    secret_key: str
+    database_url: str
+    broker_url: str
+    base_uri: str
+    lease_seconds: float
+    reaper_seconds: float
+    debug: bool
+    allowed_hosts: tuple[str, ...]
+    https: bool
+    job_memory_bytes: int
+    job_seconds: float
+    max_upload_bytes: int
+    worker_concurrency: int
+    broker_socket: Path
+
+    @property
+    def embedded_broker(self) -> bool:
+        """True where this installation starts its own broker."""
+        return self.broker_url == ""
+
+
+def _secret_key(data_root: Path) -> str:
+    """Return the installation's secret, generated once into the data root, readable by its owner only."""
+    given = _env.str("CORR_SECRET_KEY", default="")
+    if given:
+        return given
+    path = data_root / "secret_key"
+    if path.exists():
+        return path.read_text().strip()
+    data_root.mkdir(parents=True, exist_ok=True)
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:  # another process was first
+        return path.read_text().strip()
+    with os.fdopen(handle, "w") as stream:
+        stream.write(secrets.token_urlsafe(64))
+    return path.read_text().strip()
+
+
+def _broker_socket(data_root: Path) -> Path:
+    """Path of the embedded broker's unix socket, the same for every process of the installation.
+
+    It lies in the data root where the path is short enough for the kernel (``sun_path`` holds 108 bytes with the final NUL;
+    the broker binds a longer temporary name first).  Else it lies in a private folder for temporary files, whose name is kept
+    in the data root.
+    """
+    near = data_root / "run" / "broker.sock"
+    if len(os.fsencode(near)) <= _SOCKET_BYTES:
+        return near
+    note = data_root / "run" / "broker.folder"
+    for _ in range(100):
+        if note.exists():
+            folder = Path(note.read_text().strip())
+            if _is_private(folder):
+                return folder / "broker.sock"
+        _note_folder(note)
+    raise RuntimeError(f"no private folder for the broker's socket could be made; remove {note} and try again")
+
+
+def _is_private(folder: Path) -> bool:
+    try:
+        found = folder.lstat()
+    except OSError:
+        return False
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o077
+
+
+def _note_folder(note: Path) -> None:
+    """Make a private folder and note it; where two processes do so at once, the later note holds for both."""
+    note.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=note.parent, prefix=".broker.folder.")
+    with os.fdopen(handle, "w") as stream:
+        stream.write(tempfile.mkdtemp(prefix="corr-"))
+    try:
+        if note.exists() and not _is_private(Path(note.read_text().strip())):
+            note.unlink(missing_ok=True)
+        os.link(name, note)
+    except FileExistsError:  # another process was first
+        return
+    finally:
+        os.unlink(name)
+
+
+def child_environment() -> dict[str, str]:
+    """What a job's process inherits: where programs and libraries are, the language; no setting of this installation."""
+    kept = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+    paths = [str(REPO_ROOT), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+    return kept | {"PYTHONPATH": os.pathsep.join(dict.fromkeys(paths))}
+
+
+def read_environment() -> Environment:
+    """Read and check every ``CORR_*`` variable."""
+    data_root = Path(_env.str("CORR_DATA_ROOT", default=str(REPO_ROOT / "var"))).resolve()
+    return Environment(
+        data_root=data_root,
+        secret_key=_secret_key(data_root),
+        database_url=_env.str("CORR_DATABASE_URL", default=""),
+        broker_url=_env.str("CORR_BROKER_URL", default=""),
+        base_uri=_env.str("CORR_BASE_URI", default=""),
+        lease_seconds=_env.float("CORR_LEASE_SECONDS", default=60.0),
+        reaper_seconds=_env.float("CORR_REAPER_SECONDS", default=1.0),
+        debug=_env.bool("CORR_DEBUG", default=False),
+        allowed_hosts=tuple(_env.list("CORR_ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])),
+        https=_env.bool("CORR_HTTPS", default=False),
+        job_memory_bytes=_env.int("CORR_JOB_MEMORY_BYTES", default=16 * 2**30),
+        job_seconds=_env.float("CORR_JOB_SECONDS", default=24 * 3600.0),
+        max_upload_bytes=_env.int("CORR_MAX_UPLOAD_BYTES", default=64 * 2**30),
+        worker_concurrency=_env.int("CORR_WORKER_CONCURRENCY", default=1),
+        broker_socket=_broker_socket(data_root),
+    )

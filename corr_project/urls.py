@@ -1,0 +1,13 @@
+"""All addresses: the REST surface, the admin, the pages."""
+
+from django.contrib import admin
+from django.urls import include, path
+
+from apps.jobs.health import healthz
+
+urlpatterns = [
+    path("api/v1/", include("corr_project.api")),
+    path("admin/", admin.site.urls),
+    path("healthz", healthz, name="healthz"),
+    path("", include("apps.web.urls")),
+]

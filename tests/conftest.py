@@ -1,0 +1,63 @@
+"""Fixtures that every folder of tests may use: where the shared data lies, and which servers answer here."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import kombu
+import psycopg
+import pytest
+import redis
+
+REPO_ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def repo_root() -> Path:
+    """The checkout."""
+    return REPO_ROOT
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder of real instrument files and conformance cases, beside the checkout or where CORR_SHARED_DATA says."""
+    path = Path(os.environ.get("CORR_SHARED_DATA", REPO_ROOT.parent / "shared" / "data"))
+    if not path.is_dir():
+        pytest.skip(f"shared data: {path} does not exist; CORR_SHARED_DATA names another place")
+    return path
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> str:
+    """URL of a PostgreSQL server where databases may be made."""
+    url = os.environ.get("CORR_TEST_POSTGRES_URL", "postgres://postgres@127.0.0.1:5432/postgres")
+    try:
+        psycopg.connect(url, connect_timeout=3).close()
+    except psycopg.OperationalError as error:
+        pytest.skip(f"PostgreSQL: no answer from {url} ({error}); CORR_TEST_POSTGRES_URL names another server")
+    return url
+
+
+@pytest.fixture(scope="session")
+def rabbitmq_url() -> str:
+    """URL of a RabbitMQ server."""
+    url = os.environ.get("CORR_TEST_RABBITMQ_URL", "amqp://guest:guest@127.0.0.1:5672//")
+    try:
+        with kombu.Connection(url, connect_timeout=3) as connection:
+            connection.ensure_connection(max_retries=1, timeout=3)
+    except (OSError, kombu.exceptions.OperationalError) as error:
+        pytest.skip(f"RabbitMQ: no answer from {url} ({error}); CORR_TEST_RABBITMQ_URL names another server")
+    return url
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> str:
+    """URL of a Redis database that tests may empty; number 9, so that nobody's default is touched."""
+    url = os.environ.get("CORR_TEST_REDIS_URL", "redis://127.0.0.1:6379/9")
+    try:
+        with redis.Redis.from_url(url, socket_connect_timeout=3) as client:
+            client.ping()
+    except redis.RedisError as error:
+        pytest.skip(f"Redis: no answer from {url} ({error}); CORR_TEST_REDIS_URL names another server")
+    return url

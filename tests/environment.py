@@ -1,0 +1,72 @@
+"""Pytest plugin loaded before Django's settings: a data root of the run's own, and the option that forbids skipping.
+
+It stands beside ``conftest.py`` because pytest-django imports the settings before any ``conftest.py`` is read.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+
+
+def _own_data_root() -> None:
+    """Give this run, and each xdist worker in it, a data root that ends with it.
+
+    The path is short: the embedded broker's unix socket lies below it, and such a path must stay under 108 bytes.
+    """
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "")
+    if worker:
+        root = Path(os.environ["CORR_DATA_ROOT"]) / worker
+        root.mkdir(exist_ok=True)
+    else:
+        root = Path(tempfile.mkdtemp(prefix="corr-"))
+        owner = os.getpid()
+
+        def remove() -> None:
+            if os.getpid() == owner:  # a forked child leaves its parent's files alone
+                shutil.rmtree(root, ignore_errors=True)
+
+        atexit.register(remove)
+    os.environ["CORR_DATA_ROOT"] = str(root)
+    os.environ.setdefault("CORR_SECRET_KEY", "tests-only-" + "0123456789abcdef" * 4)
+    # A manage.py that a test starts belongs to this environment already.
+    os.environ["CORR_NO_BOOTSTRAP"] = "1"
+
+
+_own_data_root()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add ``--no-skips``: where everything is installed, a skipped test is a hole in the run."""
+    parser.addoption("--no-skips", action="store_true", help="fail the run if any test was skipped")
+
+
+def _skipped(config: pytest.Config) -> list[str]:
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is None or not config.getoption("--no-skips"):
+        return []
+    return sorted(f"{report.nodeid}: {_reason(report)}" for report in reporter.stats.get("skipped", []))
+
+
+def _reason(report: pytest.TestReport | pytest.CollectReport) -> str:
+    return str(report.longrepr[2]) if isinstance(report.longrepr, tuple) else str(report.longrepr)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Turn a run that skipped something into a failed one, if asked to."""
+    if _skipped(session.config) and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Name what was skipped although nothing may be."""
+    skipped = _skipped(config)
+    if skipped:
+        terminalreporter.section("skipped, and --no-skips was given", red=True)
+        for line in skipped:
+            terminalreporter.line(line)
