@@ -1,6 +1,7 @@
 """Runs one plugin inside a child process: JSON in, staged bytes and JSON out.
 
-``run`` is the target of the job kernel's child: the parent has resolved ids to paths and values before and writes rows and lineage
+``run`` is the target of the job kernel's child: the parent has resolved ids to paths and values before and writes
+rows and lineage
 after; nothing here knows of either.
 """
 
@@ -39,9 +40,17 @@ class ChildContext(Protocol):
     scratch: Path
     seed: int
 
-    def progress(self, fraction: float, text: str = "") -> None: ...
-    def log(self, text: str) -> None: ...
-    def check_cancelled(self) -> None: ...
+    def progress(self, fraction: float, text: str = "") -> None:
+        """Report progress."""
+        ...
+
+    def log(self, text: str) -> None:
+        """Write a line to the log."""
+        ...
+
+    def check_cancelled(self) -> None:
+        """Raise if the job is to end."""
+        ...
 
 
 class PluginContext:
@@ -108,7 +117,9 @@ def open_value(described: Mapping[str, Any]) -> Any:
     raise ContractError(f"an input of type {described['type']!r} cannot be opened")
 
 
-def _finish_image(port: Port, output: OutputImage, child: ChildContext, inputs: Mapping[str, ImageValue]) -> dict[str, Any]:
+def _finish_image(
+    port: Port, output: OutputImage, child: ChildContext, inputs: Mapping[str, ImageValue]
+) -> dict[str, Any]:
     like = inputs[output.like]
     info = omezarr.finish_pyramid(
         child.staging / port.name,

@@ -207,7 +207,7 @@ def make_venv(environment: Environment) -> None:
         raise BootstrapError(f"{NO_VENV}\n\npython -m venv said:\n{made.stdout}{made.stderr}")
 
 
-def _install(environment: Environment, requirements: Path, *, tool: Sequence[str | os.PathLike[str]]) -> str:
+def _install(requirements: Path, *, tool: Sequence[str]) -> str:
     """Install a hashed list with one tool; return its complaint, empty on success."""
     done = run([*tool, "--require-hashes", "--no-deps", "--quiet", "-r", requirements])
     return "" if done.returncode == 0 else f"{done.stdout}{done.stderr}".strip() or f"ended with {done.returncode}"
@@ -230,19 +230,20 @@ def install(environment: Environment, lock: Path, *, afresh: bool) -> None:
     BootstrapError
         If neither can; with pip's words.
     """
-    pip = [environment.python, "-m", "pip", "install"] + (["--force-reinstall"] if afresh else [])
-    uv = [environment.prefix / "bin" / "uv", "pip", "install", "--python", environment.python]
+    python, uv = os.fspath(environment.python), os.fspath(environment.prefix / "bin" / "uv")
+    with_pip = [python, "-m", "pip", "install", *(["--force-reinstall"] if afresh else [])]
+    with_uv = [uv, "pip", "install", "--python", python, *(["--reinstall"] if afresh else [])]
     entry = entry_of(lock.read_text(), "uv")
     if entry:
         with tempfile.NamedTemporaryFile("w", prefix="corr-uv-", suffix=".txt") as own:
             own.write(entry)
             own.flush()
-            trouble = _install(environment, Path(own.name), tool=pip)
-        trouble = trouble or _install(environment, lock, tool=uv + (["--reinstall"] if afresh else []))
+            trouble = _install(Path(own.name), tool=with_pip)
+        trouble = trouble or _install(lock, tool=with_uv)
         if not trouble:
             return
         say(f"uv could not ({trouble.splitlines()[-1][:200]}); trying pip, which takes a few minutes")
-    trouble = _install(environment, lock, tool=pip)
+    trouble = _install(lock, tool=with_pip)
     if trouble:
         raise BootstrapError(
             f"The packages could not be installed; what is there is kept for the next try.\n\n{trouble}"

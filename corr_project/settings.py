@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import environ
 
-from corr_project.env import REPO_ROOT, child_environment, read_environment
+from corr_project import env
+from corr_project.env import child_environment, read_environment
 
 ENV = read_environment()
+REPO_ROOT = env.REPO_ROOT
 
 CORR_DATA_ROOT = ENV.data_root
 CORR_BASE_URI = ENV.base_uri
@@ -82,7 +84,7 @@ TEMPLATES = [
     },
 ]
 
-# The busy timeout stays below half a lease, so that a worker waiting for the write lock never outlives its lease unnoticed.
+# The busy timeout stays below half a lease: a worker waiting for the write lock never outlives its lease unnoticed.
 _BUSY_SECONDS = min(20.0, CORR_LEASE_SECONDS / 2)
 
 if ENV.database_url:
@@ -187,7 +189,7 @@ REST_FRAMEWORK = {
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "Corrspace",
-    "DESCRIPTION": "Correlative multi-scale microscopy: specimens, frames, images, jobs, and how every number came to be.",
+    "DESCRIPTION": "Correlative multi-scale microscopy, and how every number came to be.",
     "VERSION": "1.0.0",
     "OAS_VERSION": "3.1.0",
     "SERVE_INCLUDE_SCHEMA": False,
@@ -229,5 +231,3 @@ LOGGING = {
     "root": {"handlers": ["stderr"], "level": "INFO"},
     "loggers": {"django.request": {"level": "ERROR"}},
 }
-
-REPO_ROOT = REPO_ROOT

@@ -18,7 +18,15 @@ from analyses.bulk.bounds import COVERAGE_95
 from analyses.bulk.closed_forms import wiener
 from analyses.bulk.coarse import coarsen
 from analyses.bulk.homogenisation import Boundary, Homogenised, NotConvergedError, homogenise
-from analyses.bulk.phases import PHASE_EXIT_CODES, PhaseParams, Phases, compact, material_quantity, resolve
+from analyses.bulk.phases import (
+    PHASE_EXIT_CODES,
+    PhaseParams,
+    Phases,
+    compact,
+    material_quantity,
+    resolve,
+    solver_seconds,
+)
 from analyses.sdk.contract import Context, Cost, ExitCode, Inputs, Outputs, PluginError, PluginSpec, Port
 from analyses.sdk.values import Column, ImageValue, Interval, PropertyValue, TableValue
 from analyses.sdk.volumes import Volume, relative_spacing
@@ -178,10 +186,11 @@ def _errors(
 def _tensor(
     cell: Cell, phases: Phases, params: ConductivityParams, solved: Homogenised, errors: Mapping[str, Matrix]
 ) -> PropertyValue:
-    half = sum((COVERAGE_95 if name == "constituents" else 1.0) * np.nan_to_num(part) for name, part in errors.items())
-    interval = Interval(
-        _embed(solved.tensor - half, cell.names), _embed(solved.tensor + half, cell.names), None, tuple(errors)
-    )
+    half = np.zeros_like(solved.tensor)
+    for name, part in errors.items():
+        half += (COVERAGE_95 if name == "constituents" else 1.0) * np.nan_to_num(part)
+    low_end = np.where(np.eye(len(half)) > 0, np.maximum(solved.tensor - half, 0.0), solved.tensor - half)
+    interval = Interval(_embed(low_end, cell.names), _embed(solved.tensor + half, cell.names), None, tuple(errors))
     low, high = wiener(phases.fractions, phases.k)
     facts = {
         **phases.facts,
@@ -250,13 +259,10 @@ def cost(params: ConductivityParams, inputs: Mapping[str, Any]) -> Cost:
     shape = Volume(inputs["labels"]).shape
     samples = float(np.prod(shape))
     loads = sum(1 for name in params.directions if shape["zyx".index(name)] > 1)
-    given = [phase.k for phase in params.phases.values() if phase.k]
-    contrast = max(given) / min(given) if given else 100.0
-    iterations = 8 + 3.0 * np.sqrt(contrast)
-    extra = sum({"voxel": 0.15, "boundary": 3.0}[part] for part in params.error_parts)
-    seconds = 0.1 + 7e-8 * samples * loads * iterations * (1 + extra)
+    extra = sum({"voxel": 0.15, "boundary": 1.5}[part] for part in params.error_parts)
+    seconds = solver_seconds(params, samples, loads, params.tolerance) * (1 + extra)
     memory = int(samples * 4 * (14 + loads)) + 64 * 2**20
-    return Cost(memory, float(seconds), {"tensor": (3, 3)})
+    return Cost(memory, seconds, {"tensor": (3, 3)})
 
 
 SPEC = PluginSpec(

@@ -13,7 +13,15 @@ from pydantic import Field, field_validator
 from analyses.bulk.conductivity import MAX_ITERATIONS, Cell, make_cell
 from analyses.bulk.ensemble import MIN_TILES, Judgement, SizeStatistics, judge, statistics, tile_starts
 from analyses.bulk.homogenisation import Boundary, NotConvergedError, homogenise
-from analyses.bulk.phases import PHASE_EXIT_CODES, PhaseParams, Phases, compact, material_quantity, resolve
+from analyses.bulk.phases import (
+    PHASE_EXIT_CODES,
+    PhaseParams,
+    Phases,
+    compact,
+    material_quantity,
+    resolve,
+    solver_seconds,
+)
 from analyses.sdk.contract import Context, Cost, ExitCode, Inputs, Outputs, PluginError, PluginSpec, Port
 from analyses.sdk.values import Column, ImageValue, Interval, PropertyValue, TableValue
 from analyses.sdk.volumes import Volume, relative_spacing
@@ -168,7 +176,7 @@ def verdict(judgements: Sequence[Judgement], tolerance: float) -> dict[str, str]
     if spread.relative_error > tolerance:
         reasons.append(
             f"{spread.quantity} varies by {spread.relative_spread:.1%} (standard deviation) between the largest "
-            f"tiles; the whole volume is expected to be off by {spread.relative_error:.1%} (95%), "
+            f"tiles; the whole volume may be off by up to {spread.relative_error:.1%} (95%), "
             f"more than {tolerance:.1%}"
         )
     if drift.drift > tolerance:
@@ -179,7 +187,7 @@ def verdict(judgements: Sequence[Judgement], tolerance: float) -> dict[str, str]
     if reasons:
         return {"verdict": "not an RVE", "reason": "; ".join(reasons)}
     reason = (
-        f"the largest 95% relative error expected of the whole volume is {spread.relative_error:.1%} "
+        f"the largest relative error (95%) of the whole volume is {spread.relative_error:.1%} "
         f"({spread.quantity}), within {tolerance:.1%}, and no mean drifts with the size of the tiles"
     )
     return {"verdict": "RVE", "reason": reason}
@@ -281,14 +289,12 @@ def cost(params: RveParams, inputs: Mapping[str, Any]) -> Cost:
     shape = [n for n in Volume(inputs["labels"]).shape if n > 1] or [1]
     edges = [size * min(shape) if size <= 1 else size for size in params.tile_sizes]
     fitting = [edge for edge in edges if edge <= min(shape) / 2] or [min(shape) / 2]
-    given = [phase.k for phase in params.phases.values() if phase.k]
-    contrast = max(given) / min(given) if given else 100.0
     tiles = [(edge ** len(shape), min(params.count, int(np.prod([n // edge for n in shape])))) for edge in fitting]
     voxels = float(sum(volume * number for volume, number in tiles))
-    seconds = 0.2 + 7e-8 * voxels * len(shape) * (8 + 3.0 * np.sqrt(contrast))
+    seconds = solver_seconds(params, voxels, len(shape), params.solver_tolerance)
     largest = max(volume for volume, _ in tiles)
     memory = int(np.prod(shape)) * 4 + int(largest * 4 * 17) + 64 * 2**20
-    return Cost(memory, float(seconds), {"rve": (3,)})
+    return Cost(memory, seconds, {"rve": (3,)})
 
 
 SPEC = PluginSpec(

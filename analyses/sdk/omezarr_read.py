@@ -219,9 +219,10 @@ def _stored_level(
 def _dtype(array: dict[str, Any], version: str, key: str) -> np.dtype[Any]:
     stated = array["data_type"] if version == "0.5" else array["dtype"]
     try:
-        return np.dtype(stated).newbyteorder("<")
+        found: np.dtype[Any] = np.dtype(stated)
     except TypeError as error:
         raise StoreError(f"array {key!r} has the sample type {stated!r}, which is no numeric type", key) from error
+    return found.newbyteorder("<")
 
 
 def _inner_chunks(array: dict[str, Any], version: str) -> tuple[int, ...]:

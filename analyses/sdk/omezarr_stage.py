@@ -13,11 +13,12 @@ import numpy.typing as npt
 import zarr
 
 from analyses.sdk.manifest import entry_of, stored_files
+from analyses.sdk.omezarr_cascade import Progress, run_cascade
 from analyses.sdk.omezarr_encode import FileEncoder
 from analyses.sdk.omezarr_files import FolderFiles
 from analyses.sdk.omezarr_layout import Description, Level, check_axes, check_description, create_level, plan_levels
 from analyses.sdk.omezarr_read import StoreArray, StoredLevel
-from analyses.sdk.omezarr_write import Progress, StoreInfo, finish_store, run_cascade
+from analyses.sdk.omezarr_write import StoreInfo, finish_store
 from analyses.sdk.pyramid import check_dtype
 from analyses.sdk.values import Channel, ImageKind
 

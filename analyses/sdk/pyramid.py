@@ -30,7 +30,7 @@ def check_dtype(dtype: Any) -> np.dtype[Any]:
     ValueError
         For bool, complex, half-precision, structured and text types.
     """
-    found = np.dtype(dtype)
+    found: np.dtype[Any] = np.dtype(dtype)
     if found.name not in SUPPORTED_DTYPES:
         raise ValueError(f"dtype is {found.name}; a store holds one of {', '.join(SUPPORTED_DTYPES)}")
     return found.newbyteorder("<")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -213,7 +214,18 @@ def _check_output(where: str, port: Port, value: Any, identifiers: set[str]) -> 
         )
     if isinstance(value, PropertyValue):
         assert value.unit, f"{where}: no unit"
+        _check_json(where, [value.value, dict(value.error), dict(value.facts)])
         _check_interval(where, value)
+
+
+def _check_json(where: str, payload: Any) -> None:
+    """Values, errors and facts are stored as JSON: no numpy scalars, no NaN, no infinity."""
+    fault = ""
+    try:
+        json.dumps(payload, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        fault = str(error)
+    assert not fault, f"{where}: not JSON: {fault}"
 
 
 def _check_interval(where: str, value: PropertyValue) -> None:

@@ -220,12 +220,12 @@ def _mean_diameter(
     surface = float(objects.surface.sum())
     factor = 4.0 if not _plane(volume) else np.pi
     from_surface = factor * float(objects.count.sum()) * unit_volume / surface if surface else None
-    half_voxel = 0.5 * max(edge for edge, size in zip(spacing, volume.shape, strict=True) if size > 1)
+    voxel = max(edge for edge, size in zip(spacing, volume.shape, strict=True) if size > 1)
     return PropertyValue(
         "mean_diameter",
         thickness.mean,
         "um",
-        error={"voxel": half_voxel},
+        error={"voxel": voxel},
         scale_exponent=1,
         depends_on_anisotropy=True,
         facts={

@@ -4,9 +4,10 @@ point.
 Defined by Hildebrand & Ruegsegger (1997).  For fibres the volume-weighted mean is their diameter, whatever their
 number, length, curvature or contact.  Radii come from the exact Euclidean distance to the nearest voxel centre
 outside, which is half a voxel too long, while the largest sphere that fits between the steps of a digitised surface
-is about as much too small. Measured on digitised cylinders of 6 to 20 voxels, any direction: mean within 0.5 voxel.
-A slab of an odd number of voxels between flat faces comes out one voxel too thick.  Spheres are drawn on levels a
-quarter of the shortest voxel edge apart.
+is about as much too small. Measured on digitised cylinders of 6 to 20 voxels in inclined directions: mean within 0.5
+voxel. Fibres exactly along an axis repeat the same section, whose error is up to 1.4 voxels (too thin), depending on
+where its centre lies in the grid. A slab of an odd number of voxels between flat faces comes out one voxel too thick.
+Spheres are drawn on levels a quarter of the shortest voxel edge apart.
 """
 
 from __future__ import annotations

@@ -72,9 +72,7 @@ class PluginViewSet(viewsets.ViewSet):
         """List all plugins."""
         return Response({"results": selectors.list_plugins(), "next": None, "previous": None})
 
-    @extend_schema(
-        responses={200: PluginSerializer}, parameters=[OpenApiParameter("name", str, OpenApiParameter.PATH)]
-    )
+    @extend_schema(responses={200: PluginSerializer}, parameters=[OpenApiParameter("name", str, OpenApiParameter.PATH)])
     def retrieve(self, request: Request, name: str) -> Response:
         """Describe one plugin."""
         plugin = selectors.get_plugin(name)

@@ -30,8 +30,9 @@ def compare_values(old: Any, new: Any) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``verdict``: ``identical``, ``within_tolerance`` (every number within a relative 1e-6, nothing else differs) or ``differs``;
-        ``differences``: up to 20 of ``{where, old, new, relative}``; ``largest``: the largest relative difference or None.
+        ``verdict``: ``identical``, ``within_tolerance`` (every number within a relative 1e-6, nothing else differs) or
+        ``differs``;
+        ``differences``: up to 20 of ``{where, old, new, relative}``; ``largest``: largest relative difference or None.
     """
     before, after = dict(_leaves(old)), dict(_leaves(new))
     differences = []

@@ -72,8 +72,7 @@ class AnalysisHandler:
         self._record_inputs(job, spec, act)
 
     def _record_inputs(self, job: Job, spec: PluginSpec, act: Act) -> dict[str, list[Any]]:
-        plan = self._plan(job, act)
-        act.associated(record.software_agent(spec.name, spec.version), role="plugin", plan=plan)
+        act.associated(record.software_agent(spec.name, spec.version), role="plugin")
         inputs: dict[str, list[Any]] = {}
         models = {"image": Image, "labels": Image, "property": Property}
         for port in spec.inputs:
@@ -85,10 +84,10 @@ class AnalysisHandler:
             inputs[port.name] = list(rows)
             for row in inputs[port.name]:
                 act.used(row, role=port.name)
-        self._record_phases(job, plan, act)
+        self._record_phases(job, act)
         return inputs
 
-    def _record_phases(self, job: Job, plan: uuid.UUID, act: Act) -> None:
+    def _record_phases(self, job: Job, act: Act) -> None:
         """A phase's value is a material's, which was used, or a number typed by hand, which is listed as such."""
         phases = job.params.get("phases")
         if not isinstance(phases, Mapping):
@@ -100,19 +99,7 @@ class AnalysisHandler:
                 act.used(MaterialProperty.objects.get(pk=phase["material_property"]), role=f"phase {name}")
             else:
                 typed = {key: phase.get(key) for key in ("k", "u", "source")} | {"unit": job.params.get("unit")}
-                act.asserted(plan, f"value of phase {name}", typed)
-
-    def _plan(self, job: Job, act: Act) -> uuid.UUID:
-        return act.entity(
-            "prov:Plan",
-            attributes={
-                "corr:plugin": job.plugin,
-                "corr:version": job.plugin_version,
-                "corr:params": job.params,
-                "corr:seed": job.seed,
-            },
-            generated=False,
-        )
+                act.asserted(job, f"value of phase {name}", typed)
 
     def _create(
         self,

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from django.db import IntegrityError, transaction
-
 from analyses.sdk.contract import Cost
 from apps.analysis import resolve
 from apps.core.errors import ConflictError, InvalidValueError
 from apps.jobs import services as jobs
-from apps.jobs.models import ACTIVE, FINISHED, Job
+from apps.jobs.models import FINISHED, Job
+from apps.jobs.selectors import job_with_key
+from apps.jobs.services import SameJobError
 from apps.projects import access
 from apps.projects.models import Project, User
 from apps.provenance import record
@@ -23,14 +23,6 @@ MAX_SEED = 2**53 - 1  # the largest integer that JSON numbers hold exactly
 def _check_seed(seed: int) -> None:
     if not 0 <= seed <= MAX_SEED:
         raise InvalidValueError(f"the seed is {seed}; it must lie between 0 and {MAX_SEED}", field="seed")
-
-
-def _existing(key: str) -> Job | None:
-    return (
-        Job.objects.filter(content_key=key, rerun_of__isnull=True, status__in=[*ACTIVE, Job.Status.SUCCEEDED])
-        .order_by("created_at")
-        .first()
-    )
 
 
 def submit(
@@ -60,23 +52,20 @@ def submit(
     _check_seed(seed)
     resolved = resolve.resolve(actor=actor, project=project, plugin=plugin, params=params, inputs=inputs)
     key = resolve.content_key(resolved, project, seed)
-    existing = _existing(key)
+    existing = job_with_key(key)
     if existing is not None:
         return existing, False
     try:
         return _create(actor, project, resolved, seed, key, None), True
-    except IntegrityError:  # the same request came in at the same instant and was first
-        existing = _existing(key)
-        if existing is None:
-            raise
-        return existing, False
+    except SameJobError as same:  # the same request came in at the same instant and was first
+        return same.job, False
 
 
 def _create(
     actor: User, project: Project, resolved: resolve.Resolved, seed: int, key: str, rerun_of: Job | None
 ) -> Job:
     spec = resolved.spec
-    with transaction.atomic(), record.act("submit_analysis", actor=actor, project=project.pk) as act:
+    with record.act("submit_analysis", actor=actor, project=project.pk) as act:
         return jobs.create_job(
             actor=actor,
             project=project,
@@ -100,13 +89,14 @@ def estimate(
     Returns
     -------
     dict
-        ``valid`` (True; a refusal raises), ``params`` with defaults, ``existing`` (job an equal request gave, or None), ``cost``
+        ``valid`` (True; a refusal raises), ``params`` with defaults, ``existing`` (job that an equal request gave, or
+        None), ``cost``
         (``memory_bytes``, ``cpu_seconds``, ``output_shapes``) or None where the plugin gives no estimate.
     """
     access.require(actor, access.Action.CONTRIBUTE, project)
     _check_seed(seed)
     resolved = resolve.resolve(actor=actor, project=project, plugin=plugin, params=params, inputs=inputs)
-    existing = _existing(resolve.content_key(resolved, project, seed))
+    existing = job_with_key(resolve.content_key(resolved, project, seed))
     return {
         "valid": True,
         "plugin": resolved.spec.name,
@@ -130,7 +120,7 @@ def _cost(resolved: resolve.Resolved) -> dict[str, Any] | None:
 
 
 def rerun(*, actor: User, job: Job) -> Job:
-    """Run a finished analysis again with the same plugin version, parameters, inputs and seed; its verdict compares the two."""
+    """Run a finished analysis again, equal in all; the new job's verdict compares the two results."""
     access.require(actor, access.Action.CONTRIBUTE, job)
     if job.kind != KIND:
         raise ConflictError(f"a job of kind {job.kind} is not run again; analyses are")
@@ -140,7 +130,8 @@ def rerun(*, actor: User, job: Job) -> Job:
     spec = resolve.get_spec(job.plugin)
     if spec.version != job.plugin_version:
         raise ConflictError(
-            f"the job ran {job.plugin} {job.plugin_version}; {spec.version} is installed and would be another computation"
+            f"the job ran {job.plugin} {job.plugin_version}; "
+            f"{spec.version} is installed and would be another computation"
         )
     rows, ids = resolve.resolve_inputs(spec, job.inputs, actor, job.project)
     resolved = resolve.Resolved(spec, job.params, ids, rows, resolve.describe_inputs(spec, rows))

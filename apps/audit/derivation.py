@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from apps.audit.labels import Label
+from apps.catalog.models import SpecimenEvent, State
 from apps.imaging.models import Acquisition, Image, SourceFile
 from apps.jobs.models import Job
 from apps.provenance.rows import EdgeRow, NodeRow
@@ -102,22 +103,34 @@ def spacing_words(spacing: Mapping[str, Any] | None) -> str:
         if entry:
             u = f" +- {_number(entry['u'])}" if entry.get("u") is not None else ", uncertainty not stated"
             origin = {"user": "typed by hand", "file": "read from the file", "derived": "derived"}
-            parts.append((f"{_number(entry['value'])} {entry['unit']}{u}", origin.get(entry["source"], entry["source"])))
+            parts.append(
+                (f"{_number(entry['value'])} {entry['unit']}{u}", origin.get(entry["source"], entry["source"]))
+            )
     if len(set(parts)) == 1:
         return f"with a spacing of {parts[0][0]} along every axis, {parts[0][1]}"
     return "with spacings " + join_words(f"{value} ({origin})" for value, origin in parts)
 
 
-def value_words(value: Any) -> str:
+def value_words(value: Any, *, inner: bool = False) -> str:
+    """Say a JSON value in a line: numbers to six digits, nested objects in brackets."""
     if isinstance(value, bool) or value is None:
         return str(value)
     if isinstance(value, int | float):
         return _number(value)
     if isinstance(value, list):
-        return f"[{', '.join(value_words(item) for item in value)}]"
+        return f"[{', '.join(value_words(item, inner=True) for item in value)}]"
     if isinstance(value, Mapping):
-        return ", ".join(f"{key} = {value_words(item)}" for key, item in value.items() if item is not None)
+        parts = [f"{key} = {value_words(item, inner=True)}" for key, item in value.items() if item is not None]
+        return f"({', '.join(parts)})" if inner else ", ".join(parts)
     return str(value)
+
+
+def asserted_words(what: str, value: Any) -> str:
+    """Say what was asserted by hand; a spacing in the words used everywhere for it."""
+    per_axis = isinstance(value, Mapping) and any(isinstance(value.get(axis), Mapping) for axis in ("x", "y", "z"))
+    return (
+        spacing_words(value).removesuffix(", typed by hand") if what == "spacing" and per_axis else value_words(value)
+    )
 
 
 def scale_words(row: Property) -> str:
@@ -150,11 +163,31 @@ class Teller:
         things = (*made, *(edge.object for edge in self.graph.used(node.id)))
         if isinstance(row, Job):
             text = self._job(node, row, made)
+        elif isinstance(row, Acquisition):
+            text = self._acquisition(node, row)
+        elif isinstance(row, SpecimenEvent):
+            text = self._event(row)
         elif made:
             text = self._act(node, made)
         else:
             return None
         return Sentence(text, node.id, things, by_hand=not isinstance(row, Job))
+
+    def _acquisition(self, node: NodeRow, row: Acquisition) -> str:
+        operator = row.operator_name or (row.operator.get_username() if row.operator else "not stated")
+        instrument = row.instrument.name if row.instrument else "not stated"
+        files = [self.graph.title(pk) for pk in self.graph.made(node.id)]
+        gave = f" It gave {join_words(files)}." if files else ""
+        return (
+            f"{row.specimen.name} was measured by {row.get_modality_display()} in the state '{row.state.label}': "
+            f"operator {operator}, instrument {instrument}, acquired {row.acquired_at or 'at a time not stated'}.{gave}"
+        )
+
+    def _event(self, row: SpecimenEvent) -> str:
+        by = row.performed_by or "not stated"
+        conditions = f", {value_words(row.conditions)}" if row.conditions else ""
+        when = row.occurred_at.strftime(_DAY)
+        return f"{row.specimen.name} underwent '{row.get_kind_display()}' ({when}, by {by}{conditions})."
 
     def _who(self, node: NodeRow) -> str:
         return join_words(self.graph.agents(node.id, "prov:Person"), "the system")
@@ -186,24 +219,29 @@ class Teller:
         return title
 
     def _act(self, node: NodeRow, made: list[uuid.UUID]) -> str:
-        verb = str(node.attributes.get("corr:verb", "made")).replace("_", " ").replace(".", " ")
+        verb = str(node.attributes.get("corr:verb", ""))
         reason = node.texts.get("reason")
         why = f', because "{reason}"' if reason else ""
         results = join_words(self._thing_words(pk) for pk in made)
         used = [self.graph.title(edge.object) for edge in self.graph.used(node.id)]
         on = f" using {join_words(used)}" if used else ""
-        return f"{self._who(node)} did '{verb}' ({self._when(node)}){on}: {results}{why}."
+        return f"{self._who(node)} {_did(verb)} {results}{on} ({self._when(node)}){why}."
 
     def _thing_words(self, pk: uuid.UUID) -> str:
         row = self.graph.row(pk)
         if isinstance(row, SourceFile):
             return f"file {row.name} of {row.size:,} bytes, sha256 {row.sha256[:16]}..."
-        if isinstance(row, Acquisition):
-            operator = row.operator_name or (row.operator.get_username() if row.operator else "not stated")
-            instrument = row.instrument.name if row.instrument else "not stated"
-            when = row.acquired_at or "not stated"
-            return f"{self.graph.title(pk)} (operator {operator}, instrument {instrument}, acquired {when})"
         return self._made_words(pk)
+
+
+_DEEDS = {"create": "registered", "receive": "handed in", "calibrate": "typed a scale, which gave", "add": "entered"}
+
+
+def _did(verb: str) -> str:
+    """Put the verb of an act into the past: ``specimen.create`` and ``create_specimen`` both "registered"."""
+    words = verb.replace(".", "_").split("_")
+    known = next((_DEEDS[word] for word in words if word in _DEEDS), None)
+    return known or f"did '{verb.replace('_', ' ').replace('.', ' ')}', which gave"
 
 
 def check_completeness(graph: Graph, target: uuid.UUID) -> list[Check]:
@@ -216,7 +254,7 @@ def check_completeness(graph: Graph, target: uuid.UUID) -> list[Check]:
     needs_scale = not (isinstance(target_row, Property) and target_row.scale_exponent == 0)
     checks = [
         Check("It reaches the raw files.", any(isinstance(row, SourceFile) for row in rows)),
-        Check("It reaches a specimen in a state.", any(node.type == "corr:State" for node in graph.nodes.values())),
+        Check("It reaches a specimen in a state.", any(isinstance(row, State) for row in rows)),
         Check(
             "The operator of every acquisition is stated.",
             bool(acquisitions) and all(row.operator_id or row.operator_name for row in acquisitions),
@@ -226,7 +264,8 @@ def check_completeness(graph: Graph, target: uuid.UUID) -> list[Check]:
             bool(acquisitions) and all(row.instrument_id for row in acquisitions),
         ),
         Check(
-            "The time of every acquisition is stated.", bool(acquisitions) and all(row.acquired_at for row in acquisitions)
+            "The time of every acquisition is stated.",
+            bool(acquisitions) and all(row.acquired_at for row in acquisitions),
         ),
         Check("Every job recorded its software environment.", bool(jobs) and all(row.environment for row in jobs)),
         Check("Nothing of it is hidden from you.", not any(node.hidden for node in graph.nodes.values())),

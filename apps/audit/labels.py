@@ -50,7 +50,7 @@ _TITLES: dict[type[Model], Callable[[Any], str]] = {
     Transform: lambda row: f"{row.kind} transform",
 }
 _JOINS: dict[type[Model], tuple[str, ...]] = {
-    Acquisition: ("specimen",),
+    Acquisition: ("specimen", "state", "instrument", "operator"),
     Calibration: ("instrument",),
     MaterialProperty: ("material",),
     Mount: ("specimen", "instrument"),

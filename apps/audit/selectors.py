@@ -36,7 +36,7 @@ class Lineage:
 
 
 def hidden_from(user: access.Caller) -> Callable[[NodeRow], bool]:
-    """Return the predicate that says which nodes a caller may not see: those of projects that are not visible to them."""
+    """Return the predicate that says which nodes a caller may not see: those of projects not visible to them."""
     projects = visible_project_ids(user)
     return lambda node: node.project is not None and node.project not in projects
 
@@ -133,8 +133,9 @@ def derivation(obj: Model, user: access.Caller) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``sentences`` (``text``, ``activity``, ``things``), ``asserted`` (what was typed by hand or done outside: ``what``, ``thing``,
-        ``label``, ``value``, ``by``, ``text``), ``completeness`` (``score`` 0 to 1, ``checks``), ``scale`` (which numbers move with the
+        ``sentences`` (``text``, ``activity``, ``things``), ``asserted`` (typed by hand or done outside: ``what``,
+        ``thing``, ``label``, ``value``, ``by``, ``text``), ``completeness`` (``score`` 0 to 1, ``checks``), ``scale``
+        (which numbers move with the
         spacing, the thing and its siblings of one job included), ``stale``, ``truncated``.
     """
     found = lineage(user, uuid.UUID(str(obj.pk)), limit=MAX_NODES)
@@ -173,7 +174,7 @@ def _asserted(told: story.Graph) -> list[dict[str, Any]]:
                 "label": told.title(said["thing"]),
                 "value": value,
                 "by": people,
-                "text": f"{said['what']} of {told.title(said['thing'])}: {story.value_words(value)}"
+                "text": f"{said['what']} of {told.title(said['thing'])}: {story.asserted_words(said['what'], value)}"
                 + (f", asserted by {story.join_words(people)}" if people else ""),
             }
         )
@@ -204,9 +205,7 @@ def stale(obj: Model, user: access.Caller) -> dict[str, Any]:
     """
     found = lineage(user, uuid.UUID(str(obj.pk)), direction="downstream", limit=MAX_NODES)
     marks = ledger.stale_marks([found.target])
-    dependents = [
-        node_dict(found, node) for node in found.nodes if node.id != found.target and node.kind == "entity"
-    ]
+    dependents = [node_dict(found, node) for node in found.nodes if node.id != found.target and node.kind == "entity"]
     return {
         "stale": bool(marks),
         "marks": [_mark(mark) for mark in marks],

@@ -118,7 +118,8 @@ class Calibration(UUIDModel):
                 | (Q(status="withdrawn", withdrawn_at__isnull=False) & ~Q(withdrawn_reason="")),
             ),
             models.CheckConstraint(
-                name="calibration_due_after_measured", condition=Q(due_at__isnull=True) | Q(due_at__gte=F("measured_at"))
+                name="calibration_due_after_measured",
+                condition=Q(due_at__isnull=True) | Q(due_at__gte=F("measured_at")),
             ),
         ]
 
@@ -204,7 +205,9 @@ class SpecimenEvent(UUIDModel):
     class Meta:
         ordering = ["-created_at", "id"]
         constraints = [
-            models.CheckConstraint(name="event_child_is_other", condition=Q(child__isnull=True) | ~Q(child=F("specimen"))),
+            models.CheckConstraint(
+                name="event_child_is_other", condition=Q(child__isnull=True) | ~Q(child=F("specimen"))
+            ),
         ]
 
     def __str__(self) -> str:

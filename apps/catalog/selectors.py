@@ -82,8 +82,9 @@ def specimen_tree(specimen: Specimen) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``id``, ``name``, ``parent``, ``material``, ``current_state``, ``children`` (the same, nested, by name), ``ancestors``
-        (id and name, root first) and ``truncated`` (more than MAX_TREE descendants; the deepest levels are left out).
+        ``id``, ``name``, ``parent``, ``material``, ``current_state``, ``children`` (the same, nested, by name),
+        ``ancestors`` (id and name, root first) and ``truncated`` (more than MAX_TREE descendants; the deepest levels
+        are left out).
     """
     above = ancestor_ids(specimen)
     names = dict(Specimen.objects.filter(pk__in=above).values_list("pk", "name"))

@@ -24,8 +24,8 @@ class AddService(Protocol):
 class ServiceForm(forms.ModelForm):  # type: ignore[type-arg]
     """A form whose validation ends in the call of a service; a refusal becomes an error of the form.
 
-    The service runs inside the request's transaction, as the last step of validation: a form that is valid is saved, and one
-    that the service refuses has changed nothing.  Fields are optional unless named in ``demanded``.
+    The service runs inside the request's transaction, as the last step of validation: a form that is valid is saved,
+    and one that the service refuses has changed nothing.  Fields are optional unless named in ``demanded``.
     """
 
     demanded: ClassVar[tuple[str, ...]] = ()
@@ -77,9 +77,9 @@ class ServiceForm(forms.ModelForm):  # type: ignore[type-arg]
 class ServiceAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     """Rows as the caller may see them, read only; adding and changing where a service is named, deleting never.
 
-    Subclasses set ``narrow``, a function of queryset and account that leaves the rows the account may see: who sees what is not
-    decided here.  ``add_service`` is the service behind ``form`` and ``change_service`` the one behind ``change_form``, both of them
-    a :class:`ServiceForm`.  All are set with ``staticmethod``.
+    Subclasses set ``narrow``, a function of queryset and account that leaves the rows the account may see: who sees
+    what is not decided here.  ``add_service`` is the service behind ``form`` and ``change_service`` the one behind
+    ``change_form``, both of them a :class:`ServiceForm`.  All are set with ``staticmethod``.
     """
 
     narrow: ClassVar[Callable[[QuerySet[Any], Any], QuerySet[Any]] | None] = None

@@ -1,4 +1,6 @@
-"""Values as they come from outside, checked before they reach a row: each function returns the clean value or says what is wrong.
+"""Values as they come from outside, checked before they reach a row.
+
+Each function returns the clean value, or says what is wrong with it.
 
 Services call these, so that the REST surface, the admin and commands refuse the same things in the same words.
 """
@@ -87,7 +89,8 @@ def clean_object(value: object, *, field: str) -> dict[str, Any]:
 def clean_quantities(value: object, *, field: str) -> dict[str, dict[str, Any]]:
     """Return conditions or settings: name -> {value, unit, u}.
 
-    A number has a UCUM unit (``1`` for a pure number) and may have a standard uncertainty ``u`` in that unit; a text has neither.
+    A number has a UCUM unit (``1`` for a pure number) and may have a standard uncertainty ``u`` in that unit; a text
+    has neither.
 
     Raises
     ------
@@ -99,7 +102,9 @@ def clean_quantities(value: object, *, field: str) -> dict[str, dict[str, Any]]:
 
 def _quantity(item: object, field: str) -> dict[str, Any]:
     if not isinstance(item, Mapping):
-        raise InvalidValueError(f"{item!r} must be an object {{value, unit}}, e.g. {{'value': 22, 'unit': 'Cel'}}", field=field)
+        raise InvalidValueError(
+            f"{item!r} must be an object {{value, unit}}, e.g. {{'value': 22, 'unit': 'Cel'}}", field=field
+        )
     unknown = sorted(str(key) for key in item if key not in _QUANTITY_KEYS)
     if unknown:
         raise InvalidValueError(f"unknown: {', '.join(unknown)}; known: value, unit, u", field=field)

@@ -22,7 +22,8 @@ class UUIDModel(models.Model):
 class Store(UUIDModel):
     """Write-once bytes: a Zarr store or a file.  Readers resolve bytes only through a row that is ready.
 
-    A staged row announces bytes that may appear under ``key``; when its lease has run out and no live job owns it, ``sweep`` removes
+    A staged row announces bytes that may appear under ``key``; when its lease has run out and no live job owns it,
+    ``sweep`` removes
     bytes and row.  Ready and a digest come together or not at all.
     """
 
@@ -54,7 +55,8 @@ class Store(UUIDModel):
         constraints = [
             models.CheckConstraint(
                 name="store_ready_has_digest",
-                condition=Q(state="staged", digest="") | (~Q(state="staged") & ~Q(digest="") & Q(size_bytes__isnull=False)),
+                condition=Q(state="staged", digest="")
+                | (~Q(state="staged") & ~Q(digest="") & Q(size_bytes__isnull=False)),
             ),
             models.CheckConstraint(name="store_state_known", condition=Q(state__in=["staged", "ready", "deleted"])),
             models.CheckConstraint(
@@ -62,7 +64,9 @@ class Store(UUIDModel):
             ),
             models.CheckConstraint(
                 name="store_staged_has_owner",
-                condition=~Q(state="staged") | Q(lease_until__isnull=False) | Q(job_id__isnull=False, attempt__isnull=False),
+                condition=~Q(state="staged")
+                | Q(lease_until__isnull=False)
+                | Q(job_id__isnull=False, attempt__isnull=False),
             ),
         ]
         indexes = [models.Index(fields=["state"], name="store_state_idx")]

@@ -1,7 +1,8 @@
-"""Units by their UCUM codes (case sensitive): parsed from a table of atoms and prefixes, compared by dimension, converted.
+"""Units by their UCUM codes (case sensitive): parsed from a table, compared by dimension, converted.
 
-Source: The Unified Code for Units of Measure, https://ucum.org/ucum (grammar in section 2, tables in section 4); values of the
-2019 SI.  Only the atoms of the table below are known; annotations in braces (``{fibres}``) are accepted and mean 1, as UCUM says.
+Source: The Unified Code for Units of Measure, https://ucum.org/ucum (grammar in section 2, tables in section 4); values
+of the 2019 SI.  Only the atoms of the table below are known; annotations in braces (``{fibres}``) are accepted and
+mean 1, as UCUM says.
 """
 
 from __future__ import annotations
@@ -91,8 +92,8 @@ _USUAL_SLIPS: Final = MappingProxyType(
     {
         "µm": "um", "μm": "um", "micron": "um", "microns": "um", "micrometer": "um", "micrometre": "um", "Å": "Ao",
         "angstrom": "Ao", "degC": "Cel", "°C": "Cel", "C°": "Cel", "celsius": "Cel", "°": "deg", "degree": "deg",
-        "degrees": "deg", "sec": "s", "seconds": "s", "minutes": "min", "hour": "h", "hours": "h", "hr": "h", "day": "d",
-        "days": "d", "M": "mol/L", "mM": "mmol/L", "ohm": "Ohm", "Ω": "Ohm", "W/mK": "W/(m.K)",
+        "degrees": "deg", "sec": "s", "seconds": "s", "minutes": "min", "hour": "h", "hours": "h", "hr": "h",
+        "day": "d", "days": "d", "M": "mol/L", "mM": "mmol/L", "ohm": "Ohm", "Ω": "Ohm", "W/mK": "W/(m.K)",
         "W/(m*K)": "W/(m.K)", "W/(mK)": "W/(m.K)", "g/cm^3": "g/cm3", "g/cc": "g/cm3", "percent": "%", "pixel": "1",
         "ppm": "[ppm]", "ppb": "[ppb]", "pH": "[pH]", "kv": "kV", "KV": "kV",
     }
@@ -127,8 +128,12 @@ _QUANTITY_UNITS: Final = {
     "glass_transition_temperature": "K",
 }
 
-_TOKEN: Final = re.compile(r"(?P<operator>[./()])|(?P<factor>10\*[+-]?\d+|10\^[+-]?\d+|\d+)|(?P<term>[^./()\s]+)", re.ASCII)
-_TERM: Final = re.compile(r"(?P<atom>(?:\[[^\]]*\]|[^\d+\-{}\[\]])+)(?P<exponent>[+-]?\d+)?(?:\{[\x21-\x7e]*\})?$", re.ASCII)
+_TOKEN: Final = re.compile(
+    r"(?P<operator>[./()])|(?P<factor>10\*[+-]?\d+|10\^[+-]?\d+|\d+)|(?P<term>[^./()\s]+)", re.ASCII
+)
+_TERM: Final = re.compile(
+    r"(?P<atom>(?:\[[^\]]*\]|[^\d+\-{}\[\]])+)(?P<exponent>[+-]?\d+)?(?:\{[\x21-\x7e]*\})?$", re.ASCII
+)
 _ANNOTATION: Final = re.compile(r"\{[\x21-\x7a\x7c\x7e]*\}$")
 
 
@@ -180,19 +185,19 @@ class _Parser:
         return value
 
     def _component(self) -> tuple[float, Dimension]:
-        token = self._peek()
-        if token is None:
+        piece = self._peek()
+        if piece is None:
             raise ValueError("something is missing at its end")
         self.position += 1
-        if token == "(":
+        if piece == "(":
             value = self._chain()
             if self._peek() != ")":
                 raise ValueError("a closing bracket is missing")
             self.position += 1
             return value
-        if token in ("/", ".", ")"):
-            raise ValueError(f"{token!r} does not belong there")
-        return _term(token)
+        if piece in ("/", ".", ")"):
+            raise ValueError(f"{piece!r} does not belong there")
+        return _term(piece)
 
 
 def _tokens(code: str) -> list[str]:
@@ -280,18 +285,23 @@ def parse_unit(code: object, *, field: str = "unit") -> Unit:
     Raises
     ------
     InvalidValueError
-        Not a string, not a UCUM code, or an atom that is not in the table; a usual slip (``µm``, ``degC``) is answered with
-        the code that was probably meant.
+        Not a string, not a UCUM code, or an atom that is not in the table; a usual slip (``µm``, ``degC``) is answered
+        with the code that was probably meant.
     """
     if not isinstance(code, str) or not code or len(code) > MAX_CODE_LENGTH:
         raise InvalidValueError(
-            f"{code!r} is not a UCUM unit code; examples: um, kV, Cel, mol/L, W/(m.K), and 1 for a pure number", field=field
+            f"{code!r} is not a UCUM unit code; examples: um, kV, Cel, mol/L, W/(m.K), and 1 for a pure number",
+            field=field,
         )
     try:
         return _parse(code)
     except (ValueError, ArithmeticError) as error:  # ArithmeticError: (Ym)120 is beyond a double
         meant = _USUAL_SLIPS.get(code) or _USUAL_SLIPS.get(code.strip())
-        hint = f"; UCUM writes it {meant!r}" if meant else "; examples: um, kV, Cel, mol/L, W/(m.K), and 1 for a pure number"
+        hint = (
+            f"; UCUM writes it {meant!r}"
+            if meant
+            else "; examples: um, kV, Cel, mol/L, W/(m.K), and 1 for a pure number"
+        )
         raise InvalidValueError(f"{code!r} is not a UCUM unit code: {error}{hint}", field=field) from error
 
 
@@ -319,7 +329,9 @@ def convert(value: float, source: str, target: str) -> float:
     if one.code == other.code:
         return value
     if one.dimension != other.dimension or "[pH]" in (one.special, other.special):
-        raise InvalidValueError(f"{source!r} cannot be converted to {target!r}: they measure different things", field="unit")
+        raise InvalidValueError(
+            f"{source!r} cannot be converted to {target!r}: they measure different things", field="unit"
+        )
     base = (value + 273.15 if one.special == "Cel" else value) * one.factor
     return (base - 273.15 if other.special == "Cel" else base) / other.factor
 
@@ -360,7 +372,9 @@ def check_quantity_unit(quantity: str, code: object, *, field: str = "unit") -> 
     expected = _QUANTITY_UNITS.get(quantity)
     if expected is None or (parse_unit(expected).dimension == unit.dimension and unit.special != "[pH]"):
         return unit
-    raise InvalidValueError(f"{quantity} cannot have the unit {unit.code!r}; a unit like {expected!r} would fit", field=field)
+    raise InvalidValueError(
+        f"{quantity} cannot have the unit {unit.code!r}; a unit like {expected!r} would fit", field=field
+    )
 
 
 def known_quantities() -> Mapping[str, str]:

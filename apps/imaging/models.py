@@ -148,7 +148,8 @@ class SourceFile(UUIDModel):
 class Image(UUIDModel):
     """An OME-Zarr store read as intensity, labels, displacement or spectrum.  Write-once.
 
-    ``spacing``: axis -> {value, unit, source, u} or null; null as a whole where no axis has one.  A new scale makes a new row
+    ``spacing``: axis -> {value, unit, source, u} or null; null as a whole where no axis has one.  A new scale makes a
+    new row
     over the same store that supersedes this one.
     """
 

@@ -13,7 +13,7 @@ POINT_AXES = ("x", "y", "z")
 HANDEDNESS = ("right", "left", "unknown")
 _SENSE = {
     "right": "The samples are declared right-handed: the frame is not mirrored against the specimen.",
-    "left": "The samples are declared left-handed: the frame is mirrored against the specimen until a reflection is recorded.",
+    "left": "The samples are declared left-handed: the frame is mirrored against the specimen, short of a reflection.",
     "unknown": "Whether the samples are mirrored against the specimen is unknown.",
 }
 
@@ -31,7 +31,9 @@ def _uncertainty(value: Any, field: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise InvalidValueError(f"{value!r} is not a number; give a standard uncertainty in um", field=field)
     if not math.isfinite(value) or value < 0:
-        raise InvalidValueError(f"{value!r} is not a standard uncertainty; it must be finite and not negative", field=field)
+        raise InvalidValueError(
+            f"{value!r} is not a standard uncertainty; it must be finite and not negative", field=field
+        )
     return float(value)
 
 
@@ -48,14 +50,17 @@ def _uncertainties(given: Any, axes: Sequence[str], field: str) -> dict[str, flo
     """One uncertainty an axis; a bare number holds for every axis that is typed."""
     if given is None:
         raise InvalidValueError(
-            "a spacing typed by hand needs its standard uncertainty: a number in um for all axes, or {x, y, z}", field=field
+            "a spacing typed by hand needs its standard uncertainty: a number in um for all axes, or {x, y, z}",
+            field=field,
         )
     if not isinstance(given, Mapping):
         return dict.fromkeys(axes, _uncertainty(given, field))
     _check_axes(given, field)
     for axis in axes:
         if axis not in given:
-            raise InvalidValueError(f"the spacing along {axis} is typed and needs its uncertainty", field=f"{field}.{axis}")
+            raise InvalidValueError(
+                f"the spacing along {axis} is typed and needs its uncertainty", field=f"{field}.{axis}"
+            )
     for axis in given:
         if axis not in axes:
             raise InvalidValueError(f"there is no typed spacing along {axis}", field=f"{field}.{axis}")
@@ -88,7 +93,9 @@ def check_spacing(spacing_um: Any, spacing_u_um: Any, *, prefix: str = "") -> di
     given = _check_axes(spacing_um, field)
     for axis in ("x", "y"):
         if axis not in given:
-            raise InvalidValueError(f"the spacing along {axis} is missing; give x and y, and z for a volume", field=field)
+            raise InvalidValueError(
+                f"the spacing along {axis} is missing; give x and y, and z for a volume", field=field
+            )
     lengths = {axis: _positive(value, f"{field}.{axis}") for axis, value in given.items()}
     errors = _uncertainties(spacing_u_um, list(lengths), f"{prefix}spacing_u_um")
     return {
@@ -107,21 +114,19 @@ def missing_axes(axes: Sequence[str], shape: Sequence[int], spacing: Mapping[str
 
 
 def plain_spacing(spacing: Mapping[str, Any] | None, key: str = "value") -> dict[str, float | None]:
-    """Numbers of every spatial axis, z, y, x: the spacing (``value``) or its standard uncertainty (``u``), um or None."""
+    """Numbers of the axes z, y, x in um or None: the spacing (``value``) or its standard uncertainty (``u``)."""
     known = spacing or {}
     return {axis: (known.get(axis) or {}).get(key) for axis in SPATIAL_AXES}
 
 
-def extent_um(
-    axes: Sequence[str], shape: Sequence[int], spacing: Mapping[str, Any]
-) -> dict[str, float]:
+def extent_um(axes: Sequence[str], shape: Sequence[int], spacing: Mapping[str, Any]) -> dict[str, float]:
     """The box of an image in its frame, voxel faces included.
 
     Returns
     -------
     dict
-        ``x_min``, ``x_max``, ... in um.  The origin is the centre of the first sample, so a box begins half a sample before
-        it; an axis of one sample without a spacing has no thickness.
+        ``x_min``, ``x_max``, ... in um.  The origin is the centre of the first sample, so a box begins half a sample
+        before it; an axis of one sample without a spacing has no thickness.
     """
     sizes = dict(zip(axes, shape, strict=True))
     lengths = plain_spacing(spacing)
@@ -136,8 +141,8 @@ def extent_um(
 def describe_frame(handedness: str) -> str:
     """Origin and axes of an image's frame in words."""
     return (
-        "Origin: the centre of the first sample of level 0. x runs along the columns, y along the rows in the order in which "
-        f"they are stored, z along the planes; micrometres. {_SENSE[handedness]}"
+        "Origin: the centre of the first sample of level 0. x runs along the columns, y along the rows in the order in "
+        f"which they are stored, z along the planes; micrometres. {_SENSE[handedness]}"
     )
 
 

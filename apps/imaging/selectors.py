@@ -31,9 +31,7 @@ def status_of(acquisition: Acquisition) -> str:
 
 def list_acquisitions(user: access.Caller) -> QuerySet[Acquisition]:
     """Acquisitions the caller may see, with job, files, moves and the ids of their current images."""
-    current = (
-        Image.objects.filter(superseded_by__isnull=True).only("id", "acquisition_id").order_by("created_at", "id")
-    )
+    current = Image.objects.filter(superseded_by__isnull=True).only("id", "acquisition_id").order_by("created_at", "id")
     return access.visible(
         Acquisition.objects.select_related("ingest_job", "operator").prefetch_related(
             "files", "moves", Prefetch("images", queryset=current, to_attr="current_images")
@@ -79,8 +77,8 @@ def describe_image(image: Image) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``path`` is absolute; ``spacing_um`` and ``spacing_u_um`` map z, y and x to micrometres or None; ``channels`` are
-        ``{label, detector, unit}``; ``frame`` is an id or None.
+        ``path`` is absolute; ``spacing_um`` and ``spacing_u_um`` map z, y and x to micrometres or None; ``channels``
+        are ``{label, detector, unit}``; ``frame`` is an id or None.
     """
     return {
         "id": str(image.pk),

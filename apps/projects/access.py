@@ -1,7 +1,8 @@
 """The one place that decides who may see and do what.
 
 The unit is the project: a row's class says by ``PROJECT_PATH`` how its project is reached ("self", "project",
-"acquisition__project", ...) or None for what is site-wide, which every account reads.  Membership is the truth; guardian's rows
+"acquisition__project", ...) or None for what is site-wide, which every account reads.  Membership is the truth;
+guardian's rows
 follow from it here and nowhere else.
 
 Not visible is 404, visible but not allowed is 403; not logged in is 401 and decided before this module is asked.

@@ -16,6 +16,4 @@ class ProjectsConfig(AppConfig):
         from apps.provenance import registry  # noqa: PLC0415
 
         registry.register(Project, kind="entity", type="corr:Project", url_name="project-detail", project="id")
-        registry.register(
-            Membership, kind="entity", type="corr:Membership", url_name=None, project="project_id"
-        )
+        registry.register(Membership, kind="entity", type="corr:Membership", url_name=None, project="project_id")

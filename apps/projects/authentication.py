@@ -48,4 +48,3 @@ class TokenAuthentication(BaseAuthentication):
     def authenticate_header(self, request: Request) -> str:
         """The scheme a 401 answers with."""
         return "Token"
-

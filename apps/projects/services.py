@@ -38,9 +38,7 @@ def check_credentials(*, username: str, password: str) -> User | None:
     return user if user.check_password(password) else None
 
 
-def issue_token(
-    *, user: User, name: str = "", scope: str = ApiToken.Scope.WRITE
-) -> tuple[ApiToken, str]:
+def issue_token(*, user: User, name: str = "", scope: str = ApiToken.Scope.WRITE) -> tuple[ApiToken, str]:
     """Make a token for an account; the key is returned once and stored as sha256 only."""
     key = secrets.token_urlsafe(32)
     token = ApiToken.objects.create(user=user, name=name or "token", scope=scope, key_sha256=key_digest(key))

@@ -112,8 +112,22 @@ def instant(value: dt.datetime, path: str = "time") -> str:
 
 
 def canonical(value: Any) -> str:
-    """Return the canonical JSON text (RFC 8785) of a plain value."""
-    return rfc8785.dumps(value).decode("utf-8")
+    """Return the canonical JSON text (RFC 8785) of a plain value, also where it came back from JSON."""
+    try:
+        return rfc8785.dumps(value).decode("utf-8")
+    except rfc8785.IntegerDomainError:
+        # 1e20 is written as an integer and read back as one; true integers of that size were strings (see `plain`)
+        return rfc8785.dumps(_large_integers_as_floats(value)).decode("utf-8")
+
+
+def _large_integers_as_floats(value: Any) -> Any:
+    if isinstance(value, int) and abs(value) > _SAFE_INTEGER:
+        return float(value)
+    if isinstance(value, Mapping):
+        return {key: _large_integers_as_floats(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_large_integers_as_floats(item) for item in value]
+    return value
 
 
 def event_hash(version: int, prev_hash: str, payload: str) -> str:

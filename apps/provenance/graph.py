@@ -31,6 +31,12 @@ _UP = ("subject_id", "object_id")
 _DOWN = ("object_id", "subject_id")
 
 
+def _demand_known(field: str, given: Sequence[str] | None, known: Iterable[str]) -> None:
+    unknown = sorted({str(value) for value in given or ()} - set(known))
+    if unknown:
+        raise InvalidValueError(f"{field} {unknown[0]!r} is not one of {sorted(known)}", field=field)
+
+
 @dataclass(frozen=True)
 class Filters:
     """What to keep; None keeps all.
@@ -73,12 +79,6 @@ class Filters:
 
 
 NO_FILTERS: Final = Filters()
-
-
-def _demand_known(field: str, given: Sequence[str] | None, known: Iterable[str]) -> None:
-    unknown = sorted({str(value) for value in given or ()} - set(known))
-    if unknown:
-        raise InvalidValueError(f"{field} {unknown[0]!r} is not one of {sorted(known)}", field=field)
 
 
 def ancestors(

@@ -1,7 +1,7 @@
 """From rows of the ledger to PROV documents, through the ``prov`` package.
 
-Ids are ``urn:uuid:...``, or URIs below a base where the caller gives one.  The internal relation ``hadPlan`` is the plan
-of the association; revisions, quotations and primary sources are derivations with that type, as PROV-DM has them.
+Ids are ``urn:uuid:...``, or URIs below a base where the caller gives one.  The internal relation ``hadPlan`` is the
+plan of the association; revisions, quotations and primary sources are derivations with that type, as PROV-DM has them.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import wraps
 from typing import Any
 
 from django.core.management.commands.flush import Command
@@ -31,6 +32,7 @@ def flushing_allowed() -> Iterator[None]:
     """Let Django's flush command empty the ledger while the body runs."""
     original = Command.handle
 
+    @wraps(original)
     def handle(self: Command, **options: Any) -> Any:
         connection = connections[options["database"]]
         with triggers.suspended(connection):

@@ -103,6 +103,10 @@ class TableDetailSerializer(TableSerializer):
 
     data = serializers.ListField(child=serializers.ListField(), read_only=True)
 
+    class Meta(TableSerializer.Meta):
+        fields = [*TableSerializer.Meta.fields, "data"]
+        read_only_fields = fields
+
 
 class PropertyViewSet(ReadViewSet):
     """Properties."""

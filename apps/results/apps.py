@@ -14,5 +14,7 @@ class ResultsConfig(AppConfig):
         from apps.provenance import registry  # noqa: PLC0415  models exist only now
         from apps.results.models import Property, Table  # noqa: PLC0415
 
-        registry.register(Property, kind="entity", type="corr:Property", url_name="property-detail", project="project_id")
+        registry.register(
+            Property, kind="entity", type="corr:Property", url_name="property-detail", project="project_id"
+        )
         registry.register(Table, kind="entity", type="corr:Table", url_name="table-detail", project="project_id")

@@ -36,7 +36,8 @@ class Table(UUIDModel):
 class Property(UUIDModel):
     """A number, list or tensor with unit, interval and what the interval contains.
 
-    ``scale_exponent`` n: the value goes as s**n when every spacing is multiplied by s; 0: it carries no scale; null: not
+    ``scale_exponent`` n: the value goes as s**n when every spacing is multiplied by s; 0: it carries no scale; null:
+    not
     simply so.
     """
 

@@ -1,7 +1,8 @@
 """How an uncertain scale enters a number.
 
 A value that goes as s**n when all spacings are multiplied by s has, to first order, the relative standard uncertainty
-``|n| u(s)/s`` from the scale (GUM, JCGM 100:2008, 5.1.2).  The spacings of one image stem from one calibration or one hand, so
+``|n| u(s)/s`` from the scale (GUM, JCGM 100:2008, 5.1.2).  The spacings of one image stem from one calibration or one
+hand, so
 they are taken as fully correlated along the axes; where their relative uncertainties differ, the largest is used.
 """
 

@@ -124,7 +124,7 @@ class Transform(UUIDModel):
         MANUAL = "manual", "typed by hand"
 
     class Status(models.TextChoices):
-        """"accepted" is a pointer whose every move is a :class:`TransformDecision`."""
+        """Accepted is a pointer whose every move is a :class:`TransformDecision`."""
 
         CANDIDATE = "candidate", "candidate"
         ACCEPTED = "accepted", "accepted"

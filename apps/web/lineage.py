@@ -17,7 +17,7 @@ from apps.web.present import graphs
 
 MAX_BOXES = 60
 _LINE = 24  # characters that fit a box
-# Who may see a project and which parameters a plan holds are told in the sentences; in the drawing they would hide the way.
+# Projects, memberships and plans are told in the sentences; in the drawing they would hide the way.
 _LEFT_OUT = {"prov:Plan", "corr:Project", "corr:Membership"}
 
 
@@ -86,7 +86,7 @@ def _shown(node: NodeRow) -> bool:
 
 
 def picture_of(found: audit.Lineage) -> Picture | None:
-    """Draw a lineage: things and jobs, the nearest first, at most ``MAX_BOXES``; agents and small acts are left to the sentences."""
+    """Draw things and jobs, the nearest first, at most ``MAX_BOXES``; agents and small acts are in the sentences."""
     nodes = {node.id: node for node in found.nodes}
     shown = [node.id for node in found.nodes if _shown(node) or node.id == found.target]
     kept = shown[:MAX_BOXES]

@@ -27,7 +27,7 @@ def _thumbnail() -> Subquery:
 
 
 def projects_of(user: User) -> list[Project]:
-    """Projects the caller may see, newest first, each with his ``role`` ("" for who sees all) and number of specimens."""
+    """Projects the caller may see, newest first, each with ``role`` (None for who sees all) and ``specimen_count``."""
     rows = access.visible(Project.objects.all(), user).annotate(
         specimen_count=Count("specimens", distinct=True),
         role=Subquery(Membership.objects.filter(project=OuterRef("pk"), user=user).values("role")[:1]),
@@ -100,7 +100,9 @@ def numbers_of(specimen: Specimen) -> list[Property]:
 
 def specimen(user: User, pk: uuid.UUID) -> Specimen:
     """One specimen with what its page needs."""
-    return access.get_visible(Specimen.objects.select_related("project", "material", "parent", "current_state"), user, pk)
+    return access.get_visible(
+        Specimen.objects.select_related("project", "material", "parent", "current_state"), user, pk
+    )
 
 
 def image(user: User, pk: uuid.UUID) -> Image:
@@ -170,7 +172,7 @@ def number(user: User, pk: uuid.UUID) -> Property:
 
 
 def siblings(row: Property) -> list[Property]:
-    """The other numbers over the same segmentation, newest first: those over its labels, and those of the job that made them."""
+    """The other numbers of the same segmentation, newest first: over its labels, and of the job that made them."""
     if row.image is None:
         same = Q(job=row.job_id)
     elif row.image.kind == Image.Kind.LABELS:

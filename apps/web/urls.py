@@ -13,6 +13,7 @@ urlpatterns = [
     path("specimens/<uuid:pk>/", specimens.specimen, name="specimen"),
     path("images/<uuid:pk>/", images.image, name="image"),
     path("images/<uuid:pk>/slice.png", images.slice_png, name="image-slice"),
+    path("images/<uuid:pk>/calibrate/", images.calibrate, name="image-calibrate"),
     path("jobs/<uuid:pk>/", jobs.job, name="job"),
     path("jobs/<uuid:pk>/live/", jobs.live, name="job-live"),
     path("jobs/<uuid:pk>/cancel/", jobs.cancel, name="job-cancel"),

@@ -69,6 +69,8 @@ def loads_by_name(source: Source) -> Iterator[str]:
     if source.name in LOADERS:
         return
     for node in ast.walk(ast.parse(source.text)):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "self.get_model" and source.inside == ("apps",):
+            continue  # an AppConfig's own method gives models of its own app alone
         if isinstance(node, ast.Call) and _called(node) in _BY_NAME:
             yield _at(source, node, f"{_called(node)}() hides an import; write the import")
 

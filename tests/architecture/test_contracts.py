@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -27,50 +28,57 @@ def test_contracts_hold() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.fixture
-def copy(tmp_path: Path) -> Path:
-    """A copy of the tree's modules and of the contracts."""
-    for package in PACKAGES:
-        shutil.copytree(
-            REPO_ROOT / package,
-            tmp_path / package,
-            ignore=lambda folder, names: [
-                name for name in names if not (name.endswith(".py") or (Path(folder) / name).is_dir())
-            ],
-        )
-    shutil.copy(REPO_ROOT / "pyproject.toml", tmp_path)
-    return tmp_path
+# importing module, imported module, how it is written, the contract that must break
+PLANTED = [
+    ("apps.core.planted", "apps.web", "import apps.web", "rooms"),
+    ("apps.provenance.planted", "apps.projects.models", "from apps.projects import models", "rooms"),
+    ("apps.jobs.planted", "corr_project.settings", "def f():\n    import corr_project.settings", "rooms"),
+    ("analyses.sdk.planted", "apps.core.errors", "import apps.core.errors", "rooms"),
+    ("apps.catalog.models", "apps.catalog.services", "import apps.catalog.services", "floors"),
+    ("apps.results.services", "apps.results.api", "import apps.results.api", "floors"),
+    ("apps.audit.selectors", "apps.audit.services", "import apps.audit.services", "floors"),
+    ("analyses.sdk.planted", "django", "import django", "science"),
+    ("analyses.bulk.planted", "celery", "from celery import shared_task", "science"),
+    ("analyses.sdk.planted", "analyses.bulk", "import analyses.bulk", "plugins"),
+    ("analyses.bulk.planted", "analyses.segmentation", "import analyses.segmentation", "plugins"),
+]
 
 
 def _plant(root: Path, module: str, line: str) -> None:
-    """Append a line to a module, which is made, with its packages, where it does not exist."""
+    """Append a line to a module, which is made where it does not exist."""
     path = root.joinpath(*module.split("."))
     file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
     with file.open("a") as stream:
         stream.write(f"\n{line}\n")
 
 
-@pytest.mark.parametrize(
-    ("module", "line", "contract"),
-    [
-        ("apps.core.planted", "import apps.web", "Imports run one way across the apps"),
-        ("apps.provenance.planted", "from apps.projects import models", "Imports run one way across the apps"),
-        ("apps.jobs.planted", "def f():\n    import corr_project.settings", "Imports run one way across the apps"),
-        ("apps.catalog.models", "import apps.catalog.services", "Inside an app"),
-        ("apps.results.services", "import apps.results.api", "Inside an app"),
-        ("apps.audit.selectors", "import apps.audit.services", "Inside an app"),
-        ("analyses.sdk.planted", "import django", "Science knows no Django"),
-        ("analyses.bulk.planted", "from celery import shared_task", "Science knows no Django"),
-        ("analyses.sdk.planted", "import analyses.bulk", "Plugin families stand side by side"),
-        ("analyses.bulk.planted", "import analyses.segmentation", "Plugin families stand side by side"),
-    ],
-)
-def test_planted_import_breaks_its_contract(copy: Path, module: str, line: str, contract: str) -> None:
-    for needed in ("apps.catalog.services", "apps.audit.services", "apps.audit.selectors", "apps.results.services",
-                   "apps.results.api", "apps.results.models"):  # fmt: skip
-        _plant(copy, needed, "")
-    _plant(copy, module, line)
-    done = _lint(copy)
+@pytest.fixture(scope="module")
+def sections(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """What the linter says of a copy of the tree with every wrong import planted: contract's id -> its complaints."""
+    root = tmp_path_factory.mktemp("copy")
+    for package in PACKAGES:
+        for path in (REPO_ROOT / package).rglob("*.py"):
+            target = root / path.relative_to(REPO_ROOT)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, target)
+    shutil.copy(REPO_ROOT / "pyproject.toml", root)
+    for importer, imported, line, _ in PLANTED:
+        for module in (importer, imported):
+            if module.startswith(PACKAGES):
+                _plant(root, module, "")
+        _plant(root, importer, line)
+    done = _lint(root)
     assert done.returncode == 1, done.stdout + done.stderr
-    broken = [row for row in done.stdout.splitlines() if "BROKEN" in row]
-    assert any(contract in row for row in broken), done.stdout
+    contracts = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    details = done.stdout.partition("Broken contracts")[2]
+    names = {contract["id"]: contract["name"] for contract in contracts}
+    starts = sorted((details.find(f"\n{name}\n"), key) for key, name in names.items() if f"\n{name}\n" in details)
+    ends = [start for start, _ in starts[1:]] + [len(details)]
+    return {key: details[start:end] for (start, key), end in zip(starts, ends, strict=True)}
+
+
+@pytest.mark.parametrize(("importer", "imported", "line", "contract"), PLANTED)
+def test_planted_import_breaks_its_contract(
+    sections: dict[str, str], importer: str, imported: str, line: str, contract: str
+) -> None:
+    assert f"{importer} -> {imported} (l." in sections[contract], f"{line!r} in {importer} was not seen"

@@ -33,6 +33,7 @@ CLEAN = {
     "plugin name": ("analyses.bulk.rve", "name = 'bulk.rve'"),
     "signal with sender": ("apps.core.apps", "post_save.connect(f, sender=Store)"),
     "django's own signal": ("apps.provenance.apps", "post_migrate.connect(f)"),
+    "own model": ("apps.jobs.apps", "def ready(self):\n    x = self.get_model('Job')"),
     "ready": ("apps.core.apps", "def ready(self):\n    from apps.core import models"),
     "third-party local import": ("apps.core.apps", "def f():\n    import numpy"),
 }

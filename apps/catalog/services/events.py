@@ -122,7 +122,9 @@ def _clean_kind(kind: str, *, child: object, geometry: object) -> str:
 
 def _clean_time(value: dt.datetime) -> dt.datetime:
     if value.tzinfo is None:
-        raise InvalidValueError(f"{value.isoformat()} has no zone; write e.g. 2024-05-01T12:00:00Z", field="occurred_at")
+        raise InvalidValueError(
+            f"{value.isoformat()} has no zone; write e.g. 2024-05-01T12:00:00Z", field="occurred_at"
+        )
     return value
 
 

@@ -44,7 +44,8 @@ def create_instrument(
     stage_axes : mapping, optional
         Sense of each stage axis, once measured; None means that it is not known.
     **words : str
-        ``modality``, ``manufacturer``, ``model``, ``serial_number``, ``software``, ``responsible`` (the group that answers for it).
+        ``modality``, ``manufacturer``, ``model``, ``serial_number``, ``software``, ``responsible`` (the group that
+        answers for it).
 
     Raises
     ------

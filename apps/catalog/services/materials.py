@@ -129,7 +129,9 @@ def _checked_property(material: Material, item: Mapping[str, Any], path: str = "
     try:
         quantity = clean_text(item.get("quantity", ""), field="quantity", required=True)
         if not _QUANTITY.fullmatch(quantity):
-            raise InvalidValueError(f"{quantity!r} is no name of a quantity; write e.g. thermal_conductivity", field="quantity")
+            raise InvalidValueError(
+                f"{quantity!r} is no name of a quantity; write e.g. thermal_conductivity", field="quantity"
+            )
         u = item.get("u")
         return MaterialProperty(
             material=material,

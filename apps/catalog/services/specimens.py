@@ -115,7 +115,7 @@ def add_specimen(act: record.Act, specimen: Specimen) -> Specimen:
     state = State.objects.create(specimen=specimen, number=0, label=FIRST_STATE)
     specimen.current_state = state
     specimen.save(update_fields=["current_state"])
-    act.created(specimen, attributes={"corr:material": specimen.material_id}, erasable=erasable_words(specimen))
+    act.created(specimen, erasable=erasable_words(specimen))
     act.created(state, attributes={"corr:number": 0})
     act.specialization(state, specimen)
     if specimen.material is not None:
@@ -136,7 +136,8 @@ def _check_parent(specimen: Specimen, parent: Specimen) -> None:
 def update_specimen(*, actor: User, specimen: Specimen, **changes: Any) -> Specimen:
     """Change what is said of a specimen: name, description, tags, key_values, external_ids.
 
-    The former words stay in the record beside the new ones; material, parent and state are no words and do not change here.
+    The former words stay in the record beside the new ones; material, parent and state are no words and do not change
+    here.
 
     Raises
     ------
@@ -164,7 +165,9 @@ def update_specimen(*, actor: User, specimen: Specimen, **changes: Any) -> Speci
             raise name_taken(locked.name)
         locked.save(update_fields=list(changed))
         fields = sorted(changed)
-        act.changed(locked, before={"fields": fields}, after={"fields": fields}, erasable=erasable_words(locked, fields))
+        act.changed(
+            locked, before={"fields": fields}, after={"fields": fields}, erasable=erasable_words(locked, fields)
+        )
     return locked
 
 

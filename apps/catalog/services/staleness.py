@@ -8,9 +8,11 @@ from typing import Final
 
 from apps.provenance import graph, record
 from apps.provenance import selectors as ledger
-from apps.provenance.relations import Kind
+from apps.provenance.relations import WALKED, Kind, Relation
 
 _ALL: Final = 10_000_000  # a closure that is cut off would leave stale things unmarked
+# a revision corrects what it revises: it does not fall with it, unless it also used it or was derived from it
+_RESTS_ON: Final = tuple(relation.value for relation in WALKED if relation is not Relation.WAS_REVISION_OF)
 
 
 def mark_stale(
@@ -34,7 +36,7 @@ def mark_stale(
     list of UUID
         Ids of the entities marked, of all projects; narrow them before anybody sees them.
     """
-    found = graph.descendants([cause], limit=_ALL)
+    found = graph.descendants([cause], limit=_ALL, relations=_RESTS_ON)
     stale = [
         node.id
         for node in ledger.load_nodes(found)

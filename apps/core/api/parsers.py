@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import json
+import math
 from collections.abc import Mapping
 from typing import IO, Any
 
@@ -27,29 +28,31 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return seen
 
 
-def _check(value: Any, depth: int = 0) -> None:
-    """Refuse what some database cannot hold: NUL, lone surrogates, huge integers, endless nesting."""
-    if depth > _MAX_DEPTH:
-        raise ValueError(f"nested deeper than {_MAX_DEPTH} levels")
+def _check_leaf(value: Any) -> None:
+    """Refuse what some database cannot hold: NUL, lone surrogates, huge numbers."""
     if isinstance(value, str):
         if "\x00" in value:
             raise ValueError("a string holds a NUL character")
         value.encode("utf-8")  # lone surrogates raise UnicodeEncodeError, a ValueError
-    elif isinstance(value, bool):
-        return
-    elif isinstance(value, int):
-        if abs(value) > _MAX_INTEGER:
-            raise ValueError("an integer is larger than 64 bits")
-    elif isinstance(value, float):
-        if value in (float("inf"), float("-inf")):
-            raise ValueError("a number is too large for a double")
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            _check(key, depth + 1)
-            _check(item, depth + 1)
-    elif isinstance(value, list):
+    elif isinstance(value, int) and abs(value) > _MAX_INTEGER:
+        raise ValueError("an integer is larger than 64 bits")
+    elif isinstance(value, float) and math.isinf(value):
+        raise ValueError("a number is too large for a double")
+
+
+def _check(value: Any, depth: int = 0) -> None:
+    """Check keys and leaves, and that nesting ends."""
+    if depth > _MAX_DEPTH:
+        raise ValueError(f"nested deeper than {_MAX_DEPTH} levels")
+    if isinstance(value, dict):
+        for key in value:
+            _check_leaf(key)
+        value = list(value.values())
+    if isinstance(value, list):
         for item in value:
             _check(item, depth + 1)
+    else:
+        _check_leaf(value)
 
 
 class StrictJSONParser(JSONParser):

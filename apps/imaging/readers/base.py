@@ -122,7 +122,7 @@ def stored_dtype(found: Any, name: str) -> np.dtype[Any]:
     UnsupportedFormatError
         For complex, structured and other types a store does not hold.
     """
-    dtype = np.dtype(found)
+    dtype: np.dtype[Any] = np.dtype(found)
     if dtype.kind == "b":
         return np.dtype("u1")
     if dtype == np.float16:

@@ -89,7 +89,7 @@ def _ome_pixels(source: TiffSource, name: str) -> list[Any]:
     if not source.tiff.is_ome:
         return []
     try:
-        root = ElementTree.fromstring(source.tiff.ome_metadata.encode())
+        root = ElementTree.fromstring((source.tiff.ome_metadata or "").encode())
     except (DefusedXmlException, ElementTree.ParseError) as error:
         raise MetadataError(f"{name} has an OME header that is not plain XML: {error}") from error
     return root.findall("{*}Image")

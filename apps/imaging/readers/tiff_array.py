@@ -79,7 +79,7 @@ class TiffSource:
 
     def read_into(self, offset: int, target: Array) -> None:
         """Fill a C-contiguous array from the file."""
-        view, done = memoryview(target).cast("B"), 0
+        view, done = target.data.cast("B"), 0
         while done < len(view):
             count = os.preadv(self._handle, [view[done:]], offset + done)
             if not count:

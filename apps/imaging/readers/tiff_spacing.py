@@ -39,8 +39,8 @@ _IMAGEJ_UM |= {unit.replace("meter", "metre"): factor for unit, factor in _IMAGE
 # Symbols of OME's UnitsLength; "pixel" and "reference frame" are none.
 _OME_UM = {
     "Ym": 1e30, "Zm": 1e27, "Em": 1e24, "Pm": 1e21, "Tm": 1e18, "Gm": 1e15, "Mm": 1e12, "km": 1e9, "hm": 1e8,
-    "dam": 1e7, "m": 1e6, "dm": 1e5, "cm": 1e4, "mm": 1e3, "µm": 1.0, "μm": 1.0, "um": 1.0, "nm": 1e-3, "pm": 1e-6, "fm": 1e-9,
-    "am": 1e-12, "zm": 1e-15, "ym": 1e-18, "Å": 1e-4, "\u212b": 1e-4, "thou": 25.4,
+    "dam": 1e7, "m": 1e6, "dm": 1e5, "cm": 1e4, "mm": 1e3, "µm": 1.0, "μm": 1.0, "um": 1.0, "nm": 1e-3, "pm": 1e-6,
+    "fm": 1e-9, "am": 1e-12, "zm": 1e-15, "ym": 1e-18, "Å": 1e-4, "\u212b": 1e-4, "thou": 25.4,
     "li": 2116.666666666667, "in": 25400.0, "ft": 304800.0, "yd": 914400.0, "mi": 1609344000.0,
 }  # fmt: skip
 _ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")

@@ -13,8 +13,8 @@ from django.conf import settings as django_settings
 from django.db.models import Max
 
 from apps.catalog.models import Instrument, Specimen, State
+from apps.core.clean import clean_number, clean_quantities
 from apps.core.errors import ConflictError, InvalidValueError
-from apps.core.units import parse_unit
 from apps.imaging.models import Acquisition, AcquisitionMove, Image, Series
 from apps.projects import access
 from apps.projects.models import Project, User
@@ -23,7 +23,6 @@ from apps.spatial.models import Frame, Mount
 
 _OFFSET = re.compile(r"^[+-]\d{2}:\d{2}$")
 _POSITION_KEYS = ("x", "y", "z", "rotation", "tilt")
-_MAX_SETTINGS = 1000
 
 
 def check_local_time(text: str, zone: str = "") -> tuple[str, str]:
@@ -54,7 +53,8 @@ def check_local_time(text: str, zone: str = "") -> tuple[str, str]:
         moment = dt.datetime.fromisoformat(text)
     except ValueError as error:
         raise InvalidValueError(
-            f"{text!r} is no ISO 8601 time, such as 2024-05-03T14:07:09 or 2024-05-03T14:07:09+02:00", field="acquired_at"
+            f"{text!r} is no ISO 8601 time, such as 2024-05-03T14:07:09 or 2024-05-03T14:07:09+02:00",
+            field="acquired_at",
         ) from error
     offset = moment.utcoffset()
     if zone:
@@ -82,46 +82,16 @@ def _offset_text(offset: dt.timedelta) -> str:
     return f"{sign}{abs(minutes) // 60:02d}:{abs(minutes) % 60:02d}"
 
 
-def check_settings(given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Check instrument settings: name -> ``{value, unit}``.
-
-    Raises
-    ------
-    InvalidValueError
-        An entry of another form, a unit that UCUM does not know, a number without unit (``1`` for a pure number).
-    """
-    if len(given) > _MAX_SETTINGS:
-        raise InvalidValueError(f"{len(given)} settings; at most {_MAX_SETTINGS} are taken", field="settings")
-    return {name: _check_setting(name, entry) for name, entry in given.items()}
-
-
-def _check_setting(name: str, entry: Any) -> dict[str, Any]:
-    field = f"settings.{name}"
-    if not name.strip() or len(name) > 100:
-        raise InvalidValueError("a setting has a name of 1 to 100 characters", field="settings")
-    if not isinstance(entry, Mapping) or not {"value"} <= set(entry) <= {"value", "unit"}:
-        raise InvalidValueError(f"{entry!r} must be an object {{value, unit}}", field=field)
-    value, unit = entry["value"], entry.get("unit")
-    if isinstance(value, dict | list) or value is None:
-        raise InvalidValueError(f"{value!r} must be a number, a text or a truth value", field=f"{field}.value")
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if is_number or unit is not None:
-        parse_unit(unit, field=f"{field}.unit")
-    return {"value": value, "unit": unit}
-
-
 def check_position(given: Mapping[str, Any]) -> dict[str, float]:
     """Check a stage reading: x, y, z in um, rotation and tilt in degrees, each optional."""
-    for name, value in given.items():
+    for name in given:
         if name not in _POSITION_KEYS:
             raise InvalidValueError(
                 f"{name!r} is no part of a position; parts are {', '.join(_POSITION_KEYS)}", field=f"position.{name}"
             )
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise InvalidValueError(f"{value!r} is not a number", field=f"position.{name}")
     if not given:
         raise InvalidValueError("a position has at least one of x, y, z, rotation, tilt", field="position")
-    return {name: float(value) for name, value in given.items()}
+    return {name: clean_number(value, field=f"position.{name}") for name, value in given.items()}
 
 
 def _check_specimen(specimen: Specimen, project_id: uuid.UUID) -> None:
@@ -227,7 +197,7 @@ def create_acquisition(
         acquired_at=text,
         acquired_zone=zone,
         clock_uncertainty_s=clock_uncertainty_s,
-        settings=check_settings(settings or {}),
+        settings=clean_quantities(settings or {}, field="settings"),
         position=check_position(position) if position is not None else None,
         series=series,
         elapsed_h=elapsed_h,
@@ -259,7 +229,7 @@ def _facts(acquisition: Acquisition) -> dict[str, Any]:
 
 def _record_operator(acquisition: Acquisition) -> None:
     """Associate the operator with the measuring itself; where none is stated, nobody is."""
-    operator: record.Agent
+    operator: Any  # an account or an agent; the record takes either
     if acquisition.operator is not None:
         operator = acquisition.operator
     elif acquisition.operator_name:
@@ -290,7 +260,7 @@ def move_acquisition(
 ) -> Acquisition:
     """Put an acquisition to the right specimen.
 
-    Its images follow, and so does what was made from them; mount and series stay with the former specimen, whose they are.
+    Its images follow, and so do the images made from them; mount and series stay with the specimen whose they are.
 
     Raises
     ------
@@ -340,9 +310,9 @@ def _move_images(row: Acquisition, former: str, specimen: Specimen, state: State
     own = list(row.images.values_list("pk", flat=True))
     made = graph.descendants(own, limit=django_settings.CORR_LINEAGE_LIMIT) if own else []
     images = Image.objects.filter(pk__in={*own, *made}, state_id=former)
-    frames = {pk for pair in images.values_list("frame_id", "calibrated_frame_id") for pk in pair if pk is not None}
+    frames = {pk for pair in images.values_list("frame_id", "calibrated_frame_id") for pk in pair}
     change = {"specimen": str(specimen.pk), "state": str(state.pk)}
     for image in images:
         act.changed(image, before={"specimen": str(image.specimen_id), "state": str(image.state_id)}, after=change)
     images.update(specimen=specimen, state=state)
-    Frame.objects.filter(pk__in=frames).update(specimen=specimen, state=state)
+    Frame.objects.filter(pk__in=frames - {None}).update(specimen=specimen, state=state)

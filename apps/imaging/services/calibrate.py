@@ -52,7 +52,9 @@ def calibrate_image(*, actor: User, image: Image, spacing_um: Any, spacing_u_um:
         old = Image.objects.select_for_update(of=("self",)).select_related("store").get(pk=image.pk)
         newer = Image.objects.filter(supersedes=old).values_list("pk", flat=True).first()
         if newer is not None:
-            raise ConflictError(f"image {newer} supersedes this one; calibrate that", details={"superseded_by": str(newer)})
+            raise ConflictError(
+                f"image {newer} supersedes this one; calibrate that", details={"superseded_by": str(newer)}
+            )
         new = _next_version(old, spacing, actor)
         new.frame = create_frame(act=act, image=new)
         new.save(force_insert=True)
@@ -66,8 +68,8 @@ def calibrate_image(*, actor: User, image: Image, spacing_um: Any, spacing_u_um:
 def _next_version(old: Image, spacing: dict[str, Any], actor: User) -> Image:
     """A row like the old one, with another scale; a frame reached by a calibration does not carry over."""
     carried = (
-        "project_id", "acquisition_id", "specimen_id", "state_id", "job_id", "name", "kind", "modality", "store", "axes",
-        "shape", "dtype", "channels", "levels", "handedness", "specimen_area", "facts",
+        "project_id", "acquisition_id", "specimen_id", "state_id", "job_id", "name", "kind", "modality", "store",
+        "axes", "shape", "dtype", "channels", "levels", "handedness", "specimen_area", "facts",
     )  # fmt: skip
     return Image(
         **{name: getattr(old, name) for name in carried},

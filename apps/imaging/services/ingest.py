@@ -26,7 +26,7 @@ def check_overrides(given: Mapping[str, Any]) -> dict[str, Any]:
     Returns
     -------
     dict
-        Parameters of the job: ``spacing`` (axis -> {value, unit, source, u}), ``handedness``, ``name``; only what was given.
+        Parameters of the job: ``spacing`` (axis -> {value, unit, source, u}), ``handedness``, ``name``, where given.
 
     Raises
     ------
@@ -64,8 +64,10 @@ def start_ingest(*, actor: User, acquisition: Acquisition, overrides: Mapping[st
     access.require(actor, access.Action.CONTRIBUTE, acquisition)
     params = check_overrides(overrides or {})
     with record.act("start_ingest", actor=actor, project=acquisition.project_id) as act:
-        row = Acquisition.objects.select_for_update(of=("self",)).select_related("ingest_job", "project").get(
-            pk=acquisition.pk
+        row = (
+            Acquisition.objects.select_for_update(of=("self",))
+            .select_related("ingest_job", "project")
+            .get(pk=acquisition.pk)
         )
         _require_idle(row)
         files = [str(pk) for pk in row.files.values_list("pk", flat=True)]

@@ -89,11 +89,11 @@ def create_image(
     store : Store
         Ready, with its digest.
     description : mapping
-        ``kind``, ``axes``, ``shape``, ``dtype``; optional ``channels``, ``levels``, ``facts``, ``specimen_area``; and, without
-        ``like``, ``spacing`` (axis -> {value, unit, source, u} or None) and ``handedness``.
+        ``kind``, ``axes``, ``shape``, ``dtype``; optional ``channels``, ``levels``, ``facts``, ``specimen_area``; and,
+        without ``like``, ``spacing`` (axis -> {value, unit, source, u} or None) and ``handedness``.
     like : Image, optional
-        The image whose samples these lie on: spacing with its sources, frame and handedness are taken over, so that both
-        stand in the same frame.
+        The image whose samples these lie on: spacing with its sources, frame and handedness are taken over, so that
+        both stand in the same frame.
 
     Returns
     -------
@@ -140,11 +140,15 @@ def publish_ingest(*, job: Job, result: ChildResult, act: record.Act) -> dict[st
     JobFailure
         The acquisition has images already: another ingest of it was first.
     """
-    acquisition = Acquisition.objects.select_for_update(of=("self",)).select_related("project", "specimen", "state").get(
-        pk=job.inputs["acquisition"]
+    acquisition = (
+        Acquisition.objects.select_for_update(of=("self",))
+        .select_related("project", "specimen", "state")
+        .get(pk=job.inputs["acquisition"])
     )
     if acquisition.images.exists():
-        raise JobFailure("already_ingested", "another ingest of this acquisition was first; nothing was published twice")
+        raise JobFailure(
+            "already_ingested", "another ingest of this acquisition was first; nothing was published twice"
+        )
     sources = {str(row.pk): row for row in record_sources(job=job, act=act)}
     for reader in result.value["readers"]:
         act.associated(record.software_agent(reader["name"], reader["version"]), role="reader")

@@ -7,6 +7,7 @@ import re
 import time
 import unicodedata
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -29,7 +30,7 @@ MAX_NAME = 255
 _STAGED_NAME = "received"
 _MEDIA_TYPE = re.compile(r"^[A-Za-z0-9!#$&^_.+-]{1,60}/[A-Za-z0-9!#$&^_.+-]{1,39}$")
 _UNKNOWN_TYPE = "application/octet-stream"
-# Controls, format characters (a right-to-left override turns "gpj.exe" round), surrogates, line and paragraph separators.
+# Controls, format characters (a right-to-left override turns "gpj.exe" round), surrogates, line separators.
 _REFUSED_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
 
@@ -64,15 +65,18 @@ class Incoming:
     store: Store
     name: str
     media_type: str
-    path: Path
-    stream: IO[bytes]
     size: int = 0
     digest: Any = field(default_factory=hashlib.sha256)
+    path: Path | None = None
+    stream: IO[bytes] | None = None
 
     def write(self, chunk: bytes) -> None:
         """Append bytes; the receipt's limit and the disk may refuse them."""
         self.receipt.account(len(chunk))
         with storage.full_disk_named():
+            if self.stream is None:
+                self.path = storage.upload_dir(self.store.pk) / _STAGED_NAME
+                self.stream = self.path.open("xb", buffering=1 << 20)
             self.stream.write(chunk)
         self.digest.update(chunk)
         self.size += len(chunk)
@@ -80,9 +84,32 @@ class Incoming:
     def finish(self) -> None:
         """Close the file; an empty one is refused."""
         with storage.full_disk_named():
-            self.stream.close()
+            self.close()
         if self.size == 0:
             raise InvalidValueError(f"file {self.name!r} is empty; a measurement leaves bytes", field="file")
+
+    def close(self) -> None:
+        """Close the staged file, if it was ever opened; flushing it may find the disk full."""
+        if self.stream is not None:
+            stream, self.stream = self.stream, None
+            stream.close()
+
+    def publish(self) -> None:
+        """Move the bytes to their final key, which the staged row announces."""
+        if self.path is None:
+            raise AssertionError("a file without bytes is never published")
+        storage.publish_file(self.path, self.store.key)
+
+    def discard(self) -> None:
+        """Remove what is staged; bytes and row that were made ready stay."""
+        with suppress(OSError):  # what a full disk did not take is not wanted any more
+            self.close()
+        if self.path is not None:
+            storage.discard(self.path.parent)
+        staged = Store.objects.filter(pk=self.store.pk, state=Store.State.STAGED)
+        if staged.exists():  # bytes first: bytes without a row could not be swept
+            storage.discard(storage.path(self.store.key))
+            staged.delete()
 
     @property
     def sha256(self) -> str:
@@ -106,16 +133,11 @@ class Receipt:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         for item in self.incoming:
-            item.stream.close()
-            staged = Store.objects.filter(pk=item.store.pk, state=Store.State.STAGED)
-            if staged.exists():  # bytes first: bytes without a row could not be swept
-                storage.discard(storage.path(item.store.key))
-                storage.discard(item.path.parent)
-                staged.delete()
-            else:
-                storage.discard(item.path.parent)
+            item.discard()
 
     def begin(self, name: str, media_type: str = "") -> Incoming:
         """Open staging for one more file."""
@@ -126,11 +148,8 @@ class Receipt:
         store = Store.objects.create(
             kind=Store.Kind.FILE, key=storage.new_key("file"), lease_until=DbNow(settings.CORR_LEASE_SECONDS)
         )
-        path = storage.upload_dir(store.pk) / _STAGED_NAME
-        with storage.full_disk_named():
-            stream = path.open("xb", buffering=1 << 20)
         known = media_type if _MEDIA_TYPE.match(media_type) else _UNKNOWN_TYPE
-        item = Incoming(self, store, name, known, path, stream)
+        item = Incoming(self, store, name, known)
         self.incoming.append(item)
         return item
 
@@ -177,7 +196,7 @@ class Receipt:
         self._renew()
         for item in self.incoming:
             if _same_bytes(self.acquisition, item.sha256) is None:
-                storage.publish_file(item.path, item.store.key)
+                item.publish()
         try:
             return self._write_rows()
         except IntegrityError as error:
@@ -194,7 +213,9 @@ class Receipt:
     def _write_rows(self) -> list[SourceFile]:
         acquisition = self.acquisition
         with record.act("receive_files", actor=self.actor, project=acquisition.project_id) as act:
-            locked = Acquisition.objects.select_for_update(of=("self",)).select_related("ingest_job").get(pk=acquisition.pk)
+            locked = (
+                Acquisition.objects.select_for_update(of=("self",)).select_related("ingest_job").get(pk=acquisition.pk)
+            )
             require_open(locked)
             act.communicated(acquisition)
             rows = [self._write_row(item) for item in self.incoming]
@@ -224,10 +245,12 @@ class Receipt:
             if known is None:
                 raise RetryLaterError("a file with these bytes was removed at this instant; send it again")
             return known
-        rows = Store.objects.filter(
-            pk=item.store.pk, state=Store.State.STAGED, lease_until__gte=DbNow()
-        ).update(
-            state=Store.State.READY, digest=f"sha256:{item.sha256}", size_bytes=item.size, file_count=1, lease_until=None
+        rows = Store.objects.filter(pk=item.store.pk, state=Store.State.STAGED, lease_until__gte=DbNow()).update(
+            state=Store.State.READY,
+            digest=f"sha256:{item.sha256}",
+            size_bytes=item.size,
+            file_count=1,
+            lease_until=None,
         )
         if not rows:
             raise RetryLaterError("the upload took so long that its staging was cleared; send it again")
@@ -268,7 +291,9 @@ def _refuse_known(acquisition: Acquisition, incoming: Iterable[Incoming]) -> Non
                 details={"sha256": item.sha256, "name": digests[item.sha256]},
             )
         if item.name in names:
-            raise ConflictError(f"the acquisition has another file {item.name!r}; files are never replaced", field="file")
+            raise ConflictError(
+                f"the acquisition has another file {item.name!r}; files are never replaced", field="file"
+            )
 
 
 def open_receipt(*, actor: User, acquisition: Acquisition) -> Receipt:

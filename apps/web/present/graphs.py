@@ -1,4 +1,4 @@
-"""A small layered drawing of a lineage: sources on the left, the asked thing on the right, no line that another path says."""
+"""A layered drawing of a lineage: sources on top, the asked thing at the bottom, no line that another path says."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-BOX_WIDTH, BOX_HEIGHT = 178, 44
-_GAP_X, _GAP_Y, _MARGIN = 46, 14, 8
+BOX_WIDTH, BOX_HEIGHT = 196, 42
+_GAP_X, _GAP_Y, _MARGIN = 18, 30, 8
 _SWEEPS = 4
 Key = Hashable
 Links = Mapping[Any, set[Any]]  # node -> what it rests on
@@ -23,9 +23,9 @@ class Box:
     y: float
 
     @property
-    def middle_y(self) -> float:
-        """Where lines end."""
-        return self.y + BOX_HEIGHT / 2
+    def middle(self) -> float:
+        """Where lines start and end, across."""
+        return self.x + BOX_WIDTH / 2
 
 
 @dataclass(frozen=True)
@@ -60,10 +60,14 @@ def _shown_below(start: Any, links: Links, shown: set[Any]) -> set[Any]:
 
 
 def reduce(links: Links) -> dict[Any, set[Any]]:
-    """Take away every line that a longer path says too; cycles, which a record should not have, are left as they are."""
+    """Take away every line that a longer path says too; cycles, which no record should have, are left as they are."""
     below = {node: _reachable(node, links) for node in links}
     return {
-        node: {t for t in targets if not any(t in below[other] for other in targets if other != t and node not in below[other])}
+        node: {
+            t
+            for t in targets
+            if not any(t in below[other] for other in targets if other != t and node not in below[other])
+        }
         for node, targets in links.items()
     }
 
@@ -82,7 +86,7 @@ def _reachable(start: Any, links: Links) -> set[Any]:
 def layers(order: Sequence[Any], links: Links) -> dict[Any, int]:
     """Return how many steps each node stands before the asked one (``order[0]`` and all on which nothing rests are 0).
 
-    The longest path counts, so that every line leads to the left; the number of rounds is limited in case of a cycle.
+    The longest path counts, so that every line leads upwards; the number of rounds is limited in case of a cycle.
     """
     depth = dict.fromkeys(order, 0)
     for _ in range(len(order)):
@@ -97,7 +101,7 @@ def layers(order: Sequence[Any], links: Links) -> dict[Any, int]:
 
 
 def draw(order: Sequence[Any], links: Links) -> Drawing:
-    """Lay out nodes in columns.
+    """Lay out nodes in rows.
 
     Parameters
     ----------
@@ -108,34 +112,34 @@ def draw(order: Sequence[Any], links: Links) -> Drawing:
     """
     depth = layers(order, links)
     last = max(depth.values(), default=0)
-    columns: list[list[Any]] = [[node for node in order if depth[node] == last - i] for i in range(last + 1)]
-    _untangle(columns, links)
-    tallest = max((len(column) for column in columns), default=0)
+    rows: list[list[Any]] = [[node for node in order if depth[node] == last - i] for i in range(last + 1)]
+    _untangle(rows, links)
+    widest = max((len(row) for row in rows), default=0)
     boxes: dict[Any, Box] = {}
-    for i, column in enumerate(columns):
-        top = _MARGIN + (tallest - len(column)) * (BOX_HEIGHT + _GAP_Y) / 2
-        for j, node in enumerate(column):
-            boxes[node] = Box(node, _MARGIN + i * (BOX_WIDTH + _GAP_X), top + j * (BOX_HEIGHT + _GAP_Y))
+    for i, row in enumerate(rows):
+        left = _MARGIN + (widest - len(row)) * (BOX_WIDTH + _GAP_X) / 2
+        for j, node in enumerate(row):
+            boxes[node] = Box(node, left + j * (BOX_WIDTH + _GAP_X), _MARGIN + i * (BOX_HEIGHT + _GAP_Y))
     paths = [_path(boxes[target], boxes[node]) for node in order for target in sorted(links.get(node, ()), key=str)]
-    width = 2 * _MARGIN + len(columns) * (BOX_WIDTH + _GAP_X) - _GAP_X
-    return Drawing([boxes[node] for node in order], paths, width, 2 * _MARGIN + tallest * (BOX_HEIGHT + _GAP_Y) - _GAP_Y)
+    height = 2 * _MARGIN + len(rows) * (BOX_HEIGHT + _GAP_Y) - _GAP_Y
+    return Drawing([boxes[node] for node in order], paths, 2 * _MARGIN + widest * (BOX_WIDTH + _GAP_X) - _GAP_X, height)
 
 
-def _untangle(columns: list[list[Any]], links: Links) -> None:
-    """Sort each column by where its neighbours stand, a few times there and back (the barycentre heuristic)."""
+def _untangle(rows: list[list[Any]], links: Links) -> None:
+    """Sort each row by where its neighbours stand, a few times there and back (the barycentre heuristic)."""
     joined: dict[Any, set[Any]] = defaultdict(set)
     for node, targets in links.items():
         for target in targets:
             joined[node].add(target)
             joined[target].add(node)
     for sweep in range(_SWEEPS):
-        for column in columns if sweep % 2 else reversed(columns):
-            place = _places(columns)
-            column.sort(key=lambda node: _mean([place[other] for other in joined[node]], place[node]))
+        for row in rows if sweep % 2 else reversed(rows):
+            place = _places(rows)
+            row.sort(key=lambda node: _mean([place[other] for other in joined[node]], place[node]))
 
 
-def _places(columns: Iterable[Sequence[Any]]) -> dict[Any, float]:
-    return {node: (i + 0.5) / len(column) for column in columns for i, node in enumerate(column)}
+def _places(rows: Iterable[Sequence[Any]]) -> dict[Any, float]:
+    return {node: i - len(row) / 2 for row in rows for i, node in enumerate(row)}
 
 
 def _mean(values: list[float], otherwise: float) -> float:
@@ -143,9 +147,9 @@ def _mean(values: list[float], otherwise: float) -> float:
 
 
 def _path(source: Box, target: Box) -> str:
-    left, right = source.x + BOX_WIDTH, target.x
-    bend = max(20.0, (right - left) / 2)
+    top, bottom = source.y + BOX_HEIGHT, target.y
+    bend = max(14.0, (bottom - top) / 2)
     return (
-        f"M{left:.1f},{source.middle_y:.1f} C{left + bend:.1f},{source.middle_y:.1f} "
-        f"{right - bend:.1f},{target.middle_y:.1f} {right:.1f},{target.middle_y:.1f}"
+        f"M{source.middle:.1f},{top:.1f} C{source.middle:.1f},{top + bend:.1f} "
+        f"{target.middle:.1f},{bottom - bend:.1f} {target.middle:.1f},{bottom:.1f}"
     )

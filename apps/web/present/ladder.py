@@ -34,6 +34,11 @@ class Bar:
     clipped: bool
 
     @property
+    def end(self) -> float:
+        """Where the bar ends, with room for the words that end there."""
+        return min(100.0, max(self.start + self.width, self.start + 14.0))
+
+    @property
     def sentence(self) -> str:
         """The bar in words, for who does not see it."""
         return f"{self.image.name}: field {self.field}, sample distance {self.spacing}"

@@ -63,7 +63,7 @@ def _is_list(value: Any, length: int) -> bool:
 
 
 def element(nested: Any, *place: int) -> Any:
-    """Return the entry of a nested list at a place; the value itself where it is a number for all, None where it ends."""
+    """Return the entry of a nested list at a place; a plain number stands for all places, None where the list ends."""
     for index in place:
         if not isinstance(nested, list):
             return nested

@@ -10,7 +10,12 @@ from apps.web.present.lengths import format_length, significant
 from apps.web.present.numbers import flat, format_value, readable_unit
 
 STEP = 1.05  # the change of spacing that sentences take as their example
-SOURCES = {"file": "read from the file", "derived": "derived", "user": "typed by hand", "calibration": "from a calibration"}
+SOURCES = {
+    "file": "read from the file",
+    "derived": "derived",
+    "user": "typed by hand",
+    "calibration": "from a calibration",
+}
 _POWERS = {1: "in proportion to the spacing", 2: "with the square of the spacing", 3: "with the cube of the spacing"}
 
 
@@ -45,13 +50,15 @@ def _axis(axis: str, entry: Mapping[str, Any] | None) -> AxisSpacing:
 
 
 def spacing_sentence(image: Any) -> str:
-    """Return one sentence about the spacing of an image and how far it can be trusted; empty where there is no image."""
+    """Return one sentence about the spacing of an image and how far to trust it; empty where there is no image."""
     if image is None:
         return ""
     axes = spacings(image)
     if not axes or not image.calibrated:
         missing = ", ".join(item.axis for item in axes if item.text == "no spacing")
-        return f"The image has no spacing along {missing or 'x, y, z'}: nothing that carries a length can be said of it."
+        return (
+            f"The image has no spacing along {missing or 'x, y, z'}: nothing that carries a length can be said of it."
+        )
     texts = {item.text for item in axes}
     shown = texts.pop() if len(texts) == 1 else ", ".join(f"{item.axis} {item.text}" for item in axes)
     if any(item.assumed for item in axes):
@@ -93,7 +100,9 @@ def dependence(row: Any) -> str:
         tail = " Unequal changes along x, y and z would move it." if row.depends_on_anisotropy else ""
         return f"It does not depend on the spacing: if every spacing is changed by one factor, it stays as it is.{tail}"
     if exponent < 0:
-        how = _POWERS.get(-exponent, f"with power {-exponent} of the spacing").replace("in proportion", "in inverse proportion")
+        how = _POWERS.get(-exponent, f"with power {-exponent} of the spacing").replace(
+            "in proportion", "in inverse proportion"
+        )
         how = how.replace("with the", "with the inverse")
     else:
         how = _POWERS.get(exponent, f"with power {exponent} of the spacing")

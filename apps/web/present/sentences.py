@@ -43,8 +43,8 @@ def _tensor(row: Any) -> Meaning:
     quantity, flux, drive = _transport(row)
     return Meaning(
         f"Effective {quantity}",
-        f"The mean {flux} through the segmented volume for a unit mean gradient of the {drive}, as a tensor: rows are the "
-        f"direction of the {flux}, columns the direction of the gradient.",
+        f"The mean {flux} through the segmented volume for a unit mean gradient of the {drive}, as a tensor: rows are "
+        f"the direction of the {flux}, columns the direction of the gradient.",
     )
 
 
@@ -52,7 +52,8 @@ def _wiener(row: Any) -> Meaning:
     quantity = _transport(row)[0]
     return Meaning(
         f"Wiener bounds of the {quantity}",
-        "Lower and upper limit for any mixture of these phases in these fractions, whatever their arrangement and in every direction.",
+        "Lower and upper limit for any mixture of these phases in these fractions, whatever their arrangement, in "
+        "every direction.",
     )
 
 
@@ -60,7 +61,8 @@ def _hashin_shtrikman(row: Any) -> Meaning:
     quantity = _transport(row)[0]
     return Meaning(
         f"Hashin-Shtrikman bounds of the {quantity}",
-        "Lower and upper limit for isotropic mixtures of these phases in these fractions; a mixture with a direction may lie outside.",
+        "Lower and upper limit for isotropic mixtures of these phases in these fractions; a mixture with a direction "
+        "may lie outside.",
     )
 
 
@@ -73,8 +75,8 @@ def _rve(row: Any) -> Meaning:
     quantity = _transport(row)[0]
     return Meaning(
         f"Mean {quantity} of tiles",
-        f"The mean {quantity} along x, y and z of small tiles cut from the volume, with the spread between them: it says "
-        "whether the volume is large enough to stand for the material.",
+        f"The mean {quantity} along x, y and z of small tiles cut from the volume, with the spread between them: it "
+        "says whether the volume is large enough to stand for the material.",
     )
 
 
@@ -139,10 +141,15 @@ class Verdict:
 
 
 def verdict(row: Any, siblings: Iterable[Any]) -> Verdict:
-    """Return the verdict on the volume a number was computed from, by the number's own facts or a ``bulk.rve`` beside it."""
+    """Return the verdict on the volume of a number, by the number's own facts or those of a ``bulk.rve`` beside it."""
     found = next((item for item in [row, *siblings] if item.facts.get("verdict") and _same_phases(row, item)), None)
     if found is None:
-        return Verdict(False, False, "Not checked", "Nobody has looked yet whether this volume is large enough to stand for the material.")
+        return Verdict(
+            False,
+            False,
+            "Not checked",
+            "Nobody has looked yet whether this volume is large enough to stand for the material.",
+        )
     text = str(found.facts["verdict"])
     reason = str(found.facts.get("reason", ""))
     return Verdict(True, text == "RVE", text, reason[:1].upper() + reason[1:], found)
@@ -155,7 +162,7 @@ def _same_phases(row: Any, other: Any) -> bool:
 
 @dataclass(frozen=True)
 class BoundsPicture:
-    """Bounds beside a value on one axis, all in percent of the axis; ``outside`` says that a value leaves the Wiener bounds."""
+    """Bounds beside a value, all in percent of one axis; ``outside`` says that a value leaves the Wiener bounds."""
 
     wiener: tuple[float, float]
     wiener_text: str
@@ -168,7 +175,9 @@ class BoundsPicture:
 
 def bounds_picture(row: Any, siblings: Sequence[Any]) -> BoundsPicture | None:
     """Return the bounds of the same mixture as ``row``; None where none were computed or the value is no number."""
-    beside = {item.name: item for item in reversed(siblings) if item.job.plugin == "bulk.bounds" and _same_phases(row, item)}
+    beside = {
+        item.name: item for item in reversed(siblings) if item.job.plugin == "bulk.bounds" and _same_phases(row, item)
+    }
     outer = beside["wiener"].value if "wiener" in beside else row.facts.get("wiener_bounds")
     values = [row.value[i][i] for i in range(3)] if is_tensor(row.value) else flat(row.value)
     named = [(name, value) for name, value in zip(("xx", "yy", "zz"), values, strict=False) if value is not None]
@@ -210,7 +219,11 @@ def principal_values(value: Any) -> list[str]:
 def error_rows(row: Any) -> list[tuple[str, str, str]]:
     """Return the parts of the error: name, size in one line, what it is."""
     return [
-        (name, one_line(part, None, row.unit) if not is_tensor(part) else _tensor_part(part, row.unit), PARTS.get(name, ""))
+        (
+            name,
+            one_line(part, None, row.unit) if not is_tensor(part) else _tensor_part(part, row.unit),
+            PARTS.get(name, ""),
+        )
         for name, part in row.error.items()
     ]
 

@@ -41,27 +41,29 @@ def page(view: View) -> View:
     return wrapped
 
 
-def button(back: str) -> Callable[[Callable[[HttpRequest, uuid.UUID], str]], View]:
-    """A form's action: does one thing through a service, then goes back to the page named ``back`` with a message.
+def button(back: str) -> Callable[[Callable[[HttpRequest, uuid.UUID], tuple[str, uuid.UUID]]], View]:
+    """A form's action: does one thing through a service, then goes to a page named ``back`` with a message.
 
-    The view returns what to say.  A refusal is said on the page too; what is not visible is a 404 page.
+    The view returns what to say and the id of the page to go to.  A refusal is said on the page of the form; what
+    is not visible is a 404 page, what is not allowed a 403 page.
     """
 
-    def decorate(view: Callable[[HttpRequest, uuid.UUID], str]) -> View:
+    def decorate(view: Callable[[HttpRequest, uuid.UUID], tuple[str, uuid.UUID]]) -> View:
         @require_POST
         @login_required
         @wraps(view)
         def wrapped(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
-            def run(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
-                try:
-                    messages.success(request, view(request, pk))
-                except (NotFoundError, PermissionRefusedError):
-                    raise
-                except CorrError as error:
-                    messages.error(request, error.message)
-                return redirect(back, pk)
+            return _translated(_acted, request, pk)
 
-            return _translated(run, request, pk)
+        def _acted(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
+            try:
+                said, pk = view(request, pk)
+                messages.success(request, said)
+            except (NotFoundError, PermissionRefusedError):
+                raise
+            except CorrError as error:
+                messages.error(request, error.message)
+            return redirect(back, pk)
 
         return wrapped
 

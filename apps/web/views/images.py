@@ -12,13 +12,16 @@ from django.shortcuts import render
 
 from analyses.sdk.omezarr import StoreError
 from apps.core import storage
+from apps.core.errors import InvalidValueError
 from apps.core.models import Store
+from apps.imaging import services
 from apps.imaging.models import Image
+from apps.projects import access
 from apps.web import selectors
 from apps.web.present import slices
 from apps.web.present.lengths import ScaleBar, field_of, samples_of, scale_bar
 from apps.web.present.scale import has_assumed_spacing, spacing_sentence, spacings
-from apps.web.views.base import account, page
+from apps.web.views.base import account, button, page
 
 
 @dataclass(frozen=True)
@@ -43,9 +46,7 @@ def sections_of(image: Image) -> list[Section]:
     found = []
     for axis in slices.AXES:
         down, across = slices.plane_axes(axis)
-        if counts.get(down, 1) < 2 and counts.get(across, 1) < 2 or (counts.get(axis, 1) < 2 and axis != "z"):
-            continue
-        if min(counts.get(down, 1), counts.get(across, 1)) < 2 and axis != "z":
+        if axis != "z" and min(counts.get(down, 1), counts.get(across, 1)) < 2:
             continue  # a plane seen from its edge shows nothing
         width, height = field_of(image, across), field_of(image, down)
         aspect = width / height if width and height else counts.get(across, 1) / counts.get(down, 1)
@@ -57,8 +58,10 @@ def sections_of(image: Image) -> list[Section]:
 @page
 def image(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     """One image: its planes with a true scale bar, its facts and where each comes from, what was computed from it."""
-    row = selectors.image(account(request), pk)
+    user = account(request)
+    row = selectors.image(user, pk)
     selectors.marked([row])
+    successor = getattr(row, "superseded_by", None)
     context = {
         "image": row,
         "readable": row.store.state == Store.State.READY,
@@ -67,7 +70,9 @@ def image(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
         "spacings": spacings(row),
         "spacing_sentence": spacing_sentence(row),
         "assumed": has_assumed_spacing(row),
-        "successor": getattr(row, "superseded_by", None),
+        "successor": successor,
+        "can_calibrate": successor is None and access.allowed(user, access.Action.CONTRIBUTE, row),
+        "form_axes": _axes_to_state(row),
         "derived": selectors.derived_from(row),
         "facts": _facts(row),
     }
@@ -92,9 +97,39 @@ def _whole(request: HttpRequest, name: str, default: int = 0) -> int:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else default
 
 
+def _axes_to_state(row: Image) -> list[str]:
+    """Return the axes a scale is asked for: x and y always, z of a volume."""
+    return [axis for axis in ("x", "y", "z") if axis != "z" or samples_of(row.axes, row.shape).get("z", 1) > 1]
+
+
+@button("image")
+def calibrate(request: HttpRequest, pk: uuid.UUID) -> tuple[str, uuid.UUID]:
+    """Make a new version of an image with a scale typed by hand."""
+    user = account(request)
+    row = selectors.image(user, pk)
+    new = services.calibrate_image(
+        actor=user,
+        image=row,
+        spacing_um={axis: _length(request, axis) for axis in _axes_to_state(row)},
+        spacing_u_um=_length(request, "u"),
+        reason=request.POST.get("reason", ""),
+    )
+    return "This is the new version, with the scale you typed.", new.pk
+
+
+def _length(request: HttpRequest, field: str) -> float:
+    """Return a number of the form; the decimal sign may be a comma."""
+    text = request.POST.get(field, "").strip()
+    try:
+        return float(text.replace(",", "."))
+    except ValueError as error:
+        name = "The standard uncertainty" if field == "u" else f"The spacing along {field}"
+        raise InvalidValueError(f"{name} is {text!r}; give a number in µm", field=field) from error
+
+
 @page
 def slice_png(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
-    """A plane of an image as PNG: ``axis`` (z, y or x), ``index`` (middle by default), ``c``, ``t``, ``edge`` (pixels)."""
+    """A plane as PNG: ``axis`` (z, y or x), ``index`` (middle by default), ``c``, ``t``, ``edge`` (pixels)."""
     row = selectors.drawable(account(request), pk)
     axis = request.GET.get("axis", "z")
     if axis not in slices.AXES:

@@ -10,6 +10,8 @@ from django.shortcuts import render
 
 from apps.jobs import services
 from apps.jobs.models import ACTIVE, Job
+from apps.projects import access
+from apps.projects.models import User
 from apps.web import selectors
 from apps.web.views.base import account, button, page
 
@@ -24,13 +26,15 @@ def _named(ports: dict[str, Any], things: dict[str, tuple[str, str, str]]) -> li
     return rows
 
 
-def _live(row: Job) -> dict[str, Any]:
+def _live(row: Job, user: User) -> dict[str, Any]:
+    may = access.allowed(user, access.Action.CONTRIBUTE, row)
     return {
         "job": row,
         "active": row.status in ACTIVE,
         "percent": round(100 * row.progress),
         "log": selectors.log_of(row),
-        "can_retry": row.status in (Job.Status.FAILED, Job.Status.ERRORED),
+        "can_cancel": may and row.status in ACTIVE and not row.cancel_requested,
+        "can_retry": may and row.status in (Job.Status.FAILED, Job.Status.ERRORED),
     }
 
 
@@ -42,7 +46,7 @@ def job(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     ids = [pk for _, things in _named({**row.inputs}, {}) for _, pk, _ in things]
     ids += [pk for _, things in _named({**row.outputs}, {}) for _, pk, _ in things]
     things = selectors.things(user, ids)
-    context = _live(row) | {
+    context = _live(row, user) | {
         "inputs": _named(row.inputs, things),
         "outputs": _named(row.outputs, things),
         "materials": selectors.material_values(row.params),
@@ -54,24 +58,25 @@ def job(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
 @page
 def live(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     """The part of the job page that is asked for every second; the whole page is loaded anew when the job has ended."""
-    row = selectors.job(account(request), pk)
-    response = render(request, "web/parts/job_live.html", _live(row))
+    user = account(request)
+    row = selectors.job(user, pk)
+    response = render(request, "web/parts/job_live.html", _live(row, user))
     if row.status not in ACTIVE:
         response["HX-Refresh"] = "true"
     return response
 
 
 @button("job")
-def cancel(request: HttpRequest, pk: uuid.UUID) -> str:
+def cancel(request: HttpRequest, pk: uuid.UUID) -> tuple[str, uuid.UUID]:
     """Ask a job to stop."""
     user = account(request)
     services.request_cancel(actor=user, job=selectors.job(user, pk))
-    return "The job was asked to stop."
+    return "The job was asked to stop.", pk
 
 
 @button("job")
-def retry(request: HttpRequest, pk: uuid.UUID) -> str:
-    """Try a failed job again."""
+def retry(request: HttpRequest, pk: uuid.UUID) -> tuple[str, uuid.UUID]:
+    """Ask again for what a failed job was asked for."""
     user = account(request)
-    services.retry_job(actor=user, job=selectors.job(user, pk))
-    return "The job is queued again."
+    job, new = services.retry_job(actor=user, job=selectors.job(user, pk))
+    return ("This is the new job." if new else "The same was asked for again already; this is that job."), job.pk

@@ -47,6 +47,5 @@ class Command(BaseCommand):
                 f"--loglevel={options['loglevel']}",
                 "--without-gossip",
                 "--without-mingle",
-                "--events-interval=0",
             ]
         )

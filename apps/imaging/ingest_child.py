@@ -1,0 +1,231 @@
+"""What an ingest does in its own process: decode the files, write the stores, say what they are.  Without Django."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from analyses.sdk.child import ChildContext, ChildFailure
+from analyses.sdk.omezarr import StoreInfo, write_image
+from analyses.sdk.omezarr_layout import Description, check_description
+from analyses.sdk.values import SPATIAL_AXES
+from apps.imaging.readers import Limits, ReaderError, ReadImage, UnsupportedFormatError, detect, read
+
+READERS_VERSION = "1.0.0"
+
+
+@dataclass(frozen=True)
+class Found:
+    """One image of one file, still undecoded."""
+
+    file: Mapping[str, str]
+    image: ReadImage
+
+
+def ingest(request: Mapping[str, Any], ctx: ChildContext) -> dict[str, Any]:
+    """Turn source files into OME-Zarr stores.
+
+    Parameters
+    ----------
+    request : mapping
+        ``files`` (``id``, ``path``, ``name`` of each), ``overrides`` (``spacing``, ``handedness``, ``name``, all
+        optional) and ``limits`` of the readers.
+    ctx : ChildContext
+        Stores go to ``staging/<name>``, one an image.
+
+    Returns
+    -------
+    dict
+        ``images`` (one description a store), ``header`` (whole, by file and image), ``facts`` and ``readers``.
+
+    Raises
+    ------
+    ChildFailure
+        A file that cannot be read as it claims to be; the code says why.
+    """
+    limits = Limits(**request["limits"])
+    try:
+        found, readers, unread = _read_all(request["files"], limits, ctx)
+        images = _write_all(found, request["overrides"], ctx)
+    except ReaderError as error:
+        raise ChildFailure(error.code, error.message, json_safe(error.details)) from error
+    return {
+        "images": images,
+        "header": _headers(found),
+        "facts": _facts(images, unread),
+        "readers": [{"name": f"corrspace reader: {name}", "version": READERS_VERSION} for name in sorted(readers)],
+    }
+
+
+def _read_all(
+    files: list[Mapping[str, str]], limits: Limits, ctx: ChildContext
+) -> tuple[list[Found], set[str], list[str]]:
+    """Images of all files, formats met, and the names of side-car files.
+
+    A file of no known format beside one that gives an image is a side-car and stays as it is; alone it is refused.
+    """
+    found: list[Found] = []
+    readers: set[str] = set()
+    unread: list[str] = []
+    refusal: UnsupportedFormatError | None = None
+    for file in files:
+        path, name = Path(file["path"]), file["name"]
+        ctx.check_cancelled()
+        try:
+            reader = detect(path, name).format
+            found += [Found(file, image) for image in read(path, name=name, limits=limits)]
+            readers.add(reader)
+        except UnsupportedFormatError as error:
+            refusal = refusal or error
+            unread.append(name)
+            ctx.log(f"{name} is kept as a side-car file and not read: {error.message}")
+    if not found:
+        raise refusal or UnsupportedFormatError("there is no file to read")
+    return found, readers, unread
+
+
+def _write_all(found: list[Found], overrides: Mapping[str, Any], ctx: ChildContext) -> list[dict[str, Any]]:
+    prepared = [_describe(item, overrides, number, len(found)) for number, item in enumerate(found, 1)]
+    sizes = [math.prod(item.image.shape) * item.image.dtype.itemsize for item in found]
+    written = []
+    for number, (item, described) in enumerate(zip(found, prepared, strict=True)):
+        share = (sum(sizes[:number]) / sum(sizes), sizes[number] / sum(sizes))
+        info = _write(item, described, share, ctx)
+        ctx.seal(described["store"], info.digest)
+        ctx.log(f"{described['name']}: {info.shape} {described['dtype']}, {len(info.levels)} levels, {info.size} bytes")
+        written.append(described | {"levels": _levels(info)})
+    return written
+
+
+def _write(item: Found, described: Mapping[str, Any], share: tuple[float, float], ctx: ChildContext) -> StoreInfo:
+    begin, part = share
+
+    def progress(fraction: float) -> None:
+        ctx.check_cancelled()
+        ctx.progress(begin + part * fraction, f"writing {described['name']}")
+
+    return write_image(
+        ctx.staging / described["store"],
+        item.image.array,
+        axes=item.image.axes,
+        spacing_um=_lengths(described["spacing"]),
+        kind=item.image.kind,
+        channels=item.image.channels,
+        name=described["name"],
+        threads=ctx.threads,
+        progress=progress,
+    )
+
+
+def _lengths(spacing: Mapping[str, Any]) -> dict[str, float | None]:
+    return {axis: entry["value"] if entry else None for axis, entry in spacing.items()}
+
+
+def _describe(item: Found, overrides: Mapping[str, Any], number: int, total: int) -> dict[str, Any]:
+    """What the row of an image will say; refuses before anything is written what a store cannot mean."""
+    image = item.image
+    spacing = combine_spacing(image, overrides.get("spacing") or {})
+    described = {
+        "store": f"image-{number}",
+        "file": item.file["id"],
+        "name": _name(image, overrides.get("name"), number, total),
+        "kind": image.kind,
+        "axes": list(image.axes),
+        "shape": list(image.shape),
+        "dtype": image.dtype.name,
+        "spacing": spacing,
+        "channels": [asdict(channel) for channel in image.channels],
+        "handedness": overrides.get("handedness") or image.handedness,
+        "specimen_area": _area(image),
+        "facts": json_safe(dict(image.facts) | _spacing_facts(image, spacing)),
+    }
+    try:
+        check_description(
+            Description(image.axes, image.kind, _lengths(spacing), image.channels), image.shape, image.dtype
+        )
+    except ValueError as error:
+        raise ChildFailure("invalid_metadata", f"{item.file['name']}: {error}") from error
+    return described
+
+
+def combine_spacing(image: ReadImage, typed: Mapping[str, Any]) -> dict[str, Any]:
+    """Spacing of z, y and x with its source: what was typed goes before what the file says."""
+    spacing: dict[str, Any] = {}
+    for axis in SPATIAL_AXES:
+        stated = image.spacing_um.get(axis)
+        from_file = {"value": stated, "unit": "um", "source": "file", "u": None} if stated is not None else None
+        spacing[axis] = typed.get(axis) or from_file
+    return spacing
+
+
+def _spacing_facts(image: ReadImage, spacing: Mapping[str, Any]) -> dict[str, Any]:
+    """The spacing in force by axis, and what the file says of it where a person said otherwise."""
+    facts: dict[str, Any] = {}
+    for axis, entry in spacing.items():
+        stated = image.spacing_um.get(axis)
+        if entry is not None:
+            facts[f"spacing_{axis}"] = {"value": entry["value"], "unit": "um", "source": entry["source"]}
+        if entry is not None and entry["source"] == "user" and stated is not None:
+            facts[f"spacing_{axis}_in_file"] = {"value": stated, "unit": "um", "source": "file"}
+    if image.spacing_source:
+        facts["spacing_read_from"] = {"value": image.spacing_source, "unit": None, "source": "file"}
+    return facts
+
+
+def _name(image: ReadImage, typed: str | None, number: int, total: int) -> str:
+    if typed:
+        return typed if total == 1 else f"{typed} {number}"
+    return clean_text(image.name).strip() or f"image {number}"
+
+
+def _area(image: ReadImage) -> dict[str, list[int]] | None:
+    if image.specimen_area is None:
+        return None
+    y0, y1, x0, x1 = image.specimen_area
+    return {"y": [y0, y1], "x": [x0, x1]}
+
+
+def _levels(info: StoreInfo) -> list[dict[str, Any]]:
+    return [{"path": level.path, "shape": list(level.shape)} for level in info.levels]
+
+
+def _headers(found: list[Found]) -> dict[str, Any]:
+    """Raw headers, whole: by file, then by place of the image in it."""
+    headers: dict[str, list[Any]] = {}
+    for item in found:
+        headers.setdefault(item.file["name"], []).append(json_safe(dict(item.image.header)))
+    return {name: {"images": entries} for name, entries in headers.items()}
+
+
+def _facts(images: list[dict[str, Any]], unread: list[str]) -> dict[str, Any]:
+    """Facts of the whole acquisition: of each name the first value; every image keeps its own."""
+    facts: dict[str, Any] = {}
+    for described in images:
+        for name, entry in described["facts"].items():
+            facts.setdefault(name, entry)
+    if unread:
+        facts["side_car_files"] = {"value": unread, "unit": None, "source": "derived"}
+    return facts
+
+
+def clean_text(text: str) -> str:
+    """Text that every database holds: NUL and half surrogate pairs become the replacement character."""
+    return "".join("\ufffd" if letter == "\0" or "\ud800" <= letter <= "\udfff" else letter for letter in text)
+
+
+def json_safe(value: Any) -> Any:
+    """A value as JSON and both databases hold it: NaN and infinities as text, tuples as lists, other types as text."""
+    if isinstance(value, str):
+        return clean_text(value)
+    if value is None or isinstance(value, bool | int):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    if isinstance(value, Mapping):
+        return {clean_text(str(key)): json_safe(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [json_safe(item) for item in value]
+    return clean_text(str(value))

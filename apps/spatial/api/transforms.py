@@ -1,0 +1,214 @@
+"""REST of transforms."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import QuerySet
+from django_filters import rest_framework as filters
+from drf_spectacular.utils import extend_schema, extend_schema_field, extend_schema_view
+from rest_framework import serializers
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from apps.catalog.api.base import ReasonSerializer, RowViewSet, ThingSerializer
+from apps.catalog.models import State
+from apps.catalog.selectors import visible_things
+from apps.core.api.serializers import FiniteFloatField, StrictModelSerializer, StrictSerializer
+from apps.core.errors import InvalidValueError
+from apps.spatial import selectors, services
+from apps.spatial.models import Frame, Landmark, Transform, TransformDecision
+from apps.spatial.services.transforms import TYPED_METHODS
+
+_NUMBERS = {"type": "array", "items": {"type": "number"}}
+_ROWS = {"type": "array", "items": _NUMBERS}
+_SQUARE = {"oneOf": [_ROWS, _NUMBERS]}
+
+
+class LandmarkSerializer(StrictModelSerializer):
+    """The same physical point in both frames, um."""
+
+    source = serializers.SerializerMethodField()
+    target = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Landmark
+        fields = ["number", "source", "target", "u_um", "state", "reason"]
+        read_only_fields = fields
+
+    def get_source(self, landmark: Landmark) -> list[float]:
+        """(x, y, z) in the source frame."""
+        return [landmark.source_x, landmark.source_y, landmark.source_z]
+
+    def get_target(self, landmark: Landmark) -> list[float]:
+        """(x, y, z) in the target frame."""
+        return [landmark.target_x, landmark.target_y, landmark.target_z]
+
+
+class DecisionSerializer(StrictModelSerializer):
+    """One move of a transform's status."""
+
+    class Meta:
+        model = TransformDecision
+        fields = ["id", "status", "reason", "decided_by", "created_at"]
+        read_only_fields = fields
+
+
+class TransformSerializer(StrictModelSerializer):
+    """An edge between two frames: ``target = matrix @ source``, micrometres."""
+
+    matrix = serializers.SerializerMethodField()
+    covariance = serializers.ListField(child=serializers.ListField(child=serializers.FloatField()), read_only=True)
+    landmarks = LandmarkSerializer(many=True, read_only=True)
+    decisions = DecisionSerializer(many=True, read_only=True)
+    superseded_by = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Transform
+        fields = [
+            "id",
+            "project",
+            "source",
+            "target",
+            "kind",
+            "method",
+            "matrix",
+            "field",
+            "covariance",
+            "degrees_of_freedom",
+            "residual_um",
+            "no_residual_reason",
+            "landmarks",
+            "reason",
+            "status",
+            "decisions",
+            "valid_states",
+            "supersedes",
+            "superseded_by",
+            "job",
+            "created_by",
+            "created_at",
+        ]
+        read_only_fields = fields
+
+    @extend_schema_field({"type": ["array", "null"], "items": _NUMBERS})
+    def get_matrix(self, transform: Transform) -> list[list[float]] | None:
+        """4 x 4, row-major; null for a displacement field."""
+        flat = transform.matrix
+        return None if flat is None else [flat[start : start + 4] for start in (0, 4, 8, 12)]
+
+    @extend_schema_field(serializers.UUIDField(allow_null=True))
+    def get_superseded_by(self, transform: Transform) -> str | None:
+        """Id of the transform that took its place."""
+        successor = getattr(transform, "superseded_by", None)
+        return str(successor.pk) if successor else None
+
+
+class WithdrawnTransformSerializer(TransformSerializer):
+    """A withdrawn transform, and what goes stale with it as far as the caller may see it."""
+
+    stale = ThingSerializer(many=True, read_only=True)
+
+    class Meta(TransformSerializer.Meta):
+        fields = [*TransformSerializer.Meta.fields, "stale"]
+        read_only_fields = fields
+
+
+class LandmarkInput(StrictSerializer):
+    """A landmark pair; a rejected one says why."""
+
+    source = serializers.ListField(child=FiniteFloatField(), min_length=3, max_length=3)
+    target = serializers.ListField(child=FiniteFloatField(), min_length=3, max_length=3)
+    u_um = FiniteFloatField(required=False, allow_null=True)
+    state = serializers.ChoiceField(choices=Landmark.State.choices, required=False)
+    reason = serializers.CharField(max_length=500, allow_blank=True, required=False)
+
+
+@extend_schema_field(_SQUARE)
+class SquareField(serializers.ListField):
+    """A square matrix, nested or in one row-major list; the service checks it."""
+
+
+class TransformInput(StrictSerializer):
+    """A new candidate edge between two frames."""
+
+    source = serializers.UUIDField()
+    target = serializers.UUIDField()
+    kind = serializers.ChoiceField(choices=Transform.Kind.choices)
+    method = serializers.ChoiceField(choices=[(method.value, method.label) for method in TYPED_METHODS])
+    matrix = SquareField(
+        required=False, allow_null=True, max_length=16, help_text="4 x 4, or 16 numbers row by row; um"
+    )
+    landmarks = LandmarkInput(many=True, required=False, max_length=10_000)
+    store = serializers.UUIDField(required=False, allow_null=True, help_text="displacement fields come from jobs")
+    covariance = SquareField(
+        required=False, allow_null=True, max_length=144, help_text="12 x 12, positive semi-definite"
+    )
+    degrees_of_freedom = serializers.IntegerField(required=False, allow_null=True, min_value=1, max_value=1_000_000)
+    no_residual_reason = serializers.CharField(max_length=500, allow_blank=True, required=False)
+    valid_states = serializers.ListField(child=serializers.UUIDField(), required=False, max_length=200)
+    supersedes = serializers.UUIDField(required=False, allow_null=True)
+    reason = serializers.CharField(max_length=20_000, allow_blank=True, required=False)
+
+
+class AcceptInput(StrictSerializer):
+    """Why a transform is accepted."""
+
+    reason = serializers.CharField(max_length=20_000, allow_blank=True, required=False)
+    no_residual_reason = serializers.CharField(max_length=500, allow_blank=True, required=False)
+
+
+class TransformFilter(filters.FilterSet):
+    """What a list of transforms can be narrowed by."""
+
+    project = filters.UUIDFilter(field_name="project_id")
+    source = filters.UUIDFilter(field_name="source_id")
+    target = filters.UUIDFilter(field_name="target_id")
+    job = filters.UUIDFilter(field_name="job_id")
+    kind = filters.ChoiceFilter(choices=Transform.Kind.choices)
+    method = filters.ChoiceFilter(choices=Transform.Method.choices)
+    status = filters.ChoiceFilter(choices=Transform.Status.choices)
+
+
+@extend_schema_view(create=extend_schema(request=TransformInput, responses={201: TransformSerializer}))
+class TransformViewSet(RowViewSet):
+    """Transforms between the frames the caller sees."""
+
+    serializer_class = TransformSerializer
+    input_class = TransformInput
+    queryset = Transform.objects.all()
+    filterset_class = TransformFilter
+    references = {"source": Frame, "target": Frame, "supersedes": Transform}
+
+    def get_queryset(self) -> QuerySet[Transform]:
+        """Visible transforms."""
+        return selectors.list_transforms(self.request.user)
+
+    def make(self, actor: Any, values: dict[str, Any]) -> Transform:
+        """Make a candidate."""
+        if values.pop("store", None) is not None:
+            raise InvalidValueError(
+                "a displacement field is the output of a registration job; give a matrix, or submit the job",
+                field="store",
+            )
+        states = [self.referred(State, key, "valid_states") for key in values.pop("valid_states", [])]
+        return services.create_transform(actor=actor, valid_states=states, **values)
+
+    @extend_schema(request=AcceptInput, responses={200: TransformSerializer}, filters=False)
+    @action(detail=True, methods=["post"], filterset_class=None)
+    def accept(self, request: Request, pk: str) -> Response:
+        """Accept a candidate; the decision is recorded."""
+        transform = self.get_object()
+        services.accept_transform(actor=request.user, transform=transform, **self.checked(request, AcceptInput))
+        return Response(self.represented(transform))
+
+    @extend_schema(request=ReasonSerializer, responses={200: WithdrawnTransformSerializer}, filters=False)
+    @action(detail=True, methods=["post"], filterset_class=None)
+    def withdraw(self, request: Request, pk: str) -> Response:
+        """Withdraw a transform; answers with what goes stale, as far as the caller may see it."""
+        transform = self.get_object()
+        reason = self.checked(request, ReasonSerializer)["reason"]
+        stale = services.withdraw_transform(actor=request.user, transform=transform, reason=reason)
+        things = ThingSerializer(visible_things(stale, request.user), many=True).data
+        return Response(self.represented(transform) | {"stale": things})
