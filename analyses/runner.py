@@ -21,6 +21,7 @@ from analyses.sdk import omezarr
 from analyses.sdk.contract import Params, PluginSpec, Port
 from analyses.sdk.values import (
     SPATIAL_AXES,
+    TABLE_FILE,
     Channel,
     ImageKind,
     ImageValue,
@@ -29,8 +30,6 @@ from analyses.sdk.values import (
     TableValue,
     WritableArray,
 )
-
-TABLE_FILE = "table.parquet"
 
 
 class ChildContext(Protocol):

@@ -10,6 +10,7 @@ from apps.analysis.api import ROUTES as ANALYSIS
 from apps.audit.api import URLS as AUDIT_URLS
 from apps.catalog.api import ROUTES as CATALOG
 from apps.imaging.api import ROUTES as IMAGING
+from apps.imaging.api import URLS as IMAGING_URLS
 from apps.projects.api import ROUTES as PROJECTS
 from apps.projects.api import MeView, TokenView
 from apps.results.api import ROUTES as RESULTS
@@ -27,5 +28,6 @@ urlpatterns = [
     path("schema/", SpectacularAPIView.as_view(), name="schema"),
     path("docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="api-docs"),
     *AUDIT_URLS,
+    *IMAGING_URLS,
     *router.urls,
 ]

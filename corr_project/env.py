@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import secrets
 import stat
@@ -64,24 +65,25 @@ def _secret_key(data_root: Path) -> str:
 def _broker_socket(data_root: Path) -> Path:
     """Path of the embedded broker's unix socket, the same for every process of the installation.
 
-    It lies in the data root where the path is short enough for the kernel (``sun_path`` holds 108 bytes with the final NUL;
-    the broker binds a longer temporary name first).  Else it lies in a private folder for temporary files, whose name is kept
-    in the data root.
+    It lies in the data root where the path is short enough for the kernel (``sun_path`` holds 108 bytes with the final
+    NUL).  Else it lies in a private folder for temporary files, whose name is kept in the data root.
     """
     near = data_root / "run" / "broker.sock"
     if len(os.fsencode(near)) <= _SOCKET_BYTES:
         return near
     note = data_root / "run" / "broker.folder"
-    for _ in range(100):
-        if note.exists():
-            folder = Path(note.read_text().strip())
-            if _is_private(folder):
-                return folder / "broker.sock"
-        _note_folder(note)
-    raise RuntimeError(f"no private folder for the broker's socket could be made; remove {note} and try again")
+    note.parent.mkdir(parents=True, exist_ok=True)
+    with note.with_suffix(".lock").open("ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        folder = Path(note.read_text().strip()) if note.exists() else None
+        if folder is None or not _is_private(folder):
+            folder = Path(tempfile.mkdtemp(prefix="corr-"))
+            note.write_text(f"{folder}\n")
+    return folder / "broker.sock"
 
 
 def _is_private(folder: Path) -> bool:
+    """True for a folder, not a link to one, that belongs to this account and that nobody else may enter."""
     try:
         found = folder.lstat()
     except OSError:
@@ -89,24 +91,8 @@ def _is_private(folder: Path) -> bool:
     return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o077
 
 
-def _note_folder(note: Path) -> None:
-    """Make a private folder and note it; where two processes do so at once, the later note holds for both."""
-    note.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=note.parent, prefix=".broker.folder.")
-    with os.fdopen(handle, "w") as stream:
-        stream.write(tempfile.mkdtemp(prefix="corr-"))
-    try:
-        if note.exists() and not _is_private(Path(note.read_text().strip())):
-            note.unlink(missing_ok=True)
-        os.link(name, note)
-    except FileExistsError:  # another process was first
-        return
-    finally:
-        os.unlink(name)
-
-
 def child_environment() -> dict[str, str]:
-    """What a job's process inherits: where programs and libraries are, the language; no setting of this installation."""
+    """What a job's process inherits: where programs and libraries are, the language; no setting of ours."""
     kept = {name: os.environ[name] for name in _INHERITED if name in os.environ}
     paths = [str(REPO_ROOT), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     return kept | {"PYTHONPATH": os.pathsep.join(dict.fromkeys(paths))}

@@ -145,7 +145,7 @@ DATA_UPLOAD_MAX_NUMBER_FIELDS = 1000
 
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
-X_FRAME_OPTIONS = "SAMEORIGIN"
+X_FRAME_OPTIONS = "DENY"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 if ENV.https:
@@ -162,7 +162,7 @@ CONTENT_SECURITY_POLICY = {
         "default-src": ["'self'"],
         "img-src": ["'self'", "data:"],
         "style-src": ["'self'", "'unsafe-inline'"],
-        "frame-ancestors": ["'self'"],
+        "frame-ancestors": ["'none'"],
         "object-src": ["'none'"],
         "base-uri": ["'self'"],
         "form-action": ["'self'"],
@@ -197,7 +197,24 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
-    "ENUM_NAME_OVERRIDES": {},
+    "ENUM_NAME_OVERRIDES": {
+        "AcquisitionStatusEnum": "apps.imaging.selectors.STATUSES",
+        "CalibrationStatusEnum": "apps.catalog.models.Calibration.Status",
+        "JobStatusEnum": "apps.jobs.models.Job.Status",
+        "RoiStatusEnum": "apps.spatial.models.Roi.Status",
+        "TransformStatusEnum": "apps.spatial.models.Transform.Status",
+        "FrameKindEnum": "apps.spatial.models.Frame.Kind",
+        "ImageKindEnum": "apps.imaging.models.Image.Kind",
+        "SeriesKindEnum": "apps.imaging.models.Series.Kind",
+        "SpecimenEventKindEnum": "apps.catalog.models.SpecimenEvent.Kind",
+        "TransformKindEnum": "apps.spatial.models.Transform.Kind",
+        "TransformMethodEnum": "apps.spatial.models.Transform.Method",
+        "ModalityEnum": "apps.imaging.models.Modality",
+        "RoleEnum": "apps.projects.models.Role",
+        "TokenScopeEnum": "apps.projects.models.ApiToken.Scope",
+        "LandmarkStateEnum": "apps.spatial.models.Landmark.State",
+        "HandednessEnum": "apps.imaging.models.Image.Handedness",
+    },
 }
 
 CELERY_BROKER_URL = ENV.broker_url or f"redis+socket://{ENV.broker_socket}"

@@ -1,8 +1,8 @@
 """Valid objects for tests; what arises by a service is made by it, so that its record exists too.
 
-    project = ProjectFactory()                        # its maker, project.created_by, manages it
-    viewer = member(project, "viewer")
-    specimen = SpecimenFactory(project=project)
+project = ProjectFactory()                        # its maker, project.created_by, manages it
+viewer = member(project, "viewer")
+specimen = SpecimenFactory(project=project)
 """
 
 from __future__ import annotations

@@ -12,7 +12,8 @@ The target is called as ``target(request, ctx)`` and returns something JSON can 
     {"outcome": "cancelled"}
     {"outcome": "errored", "code": "out_of_memory", "message": "..."}
 
-Progress and log lines go to the report pipe, one JSON object a line: ``{"p": 0.5, "t": "text"}`` and ``{"l": "text"}``.
+Progress and log lines go to the report pipe, one JSON object a line: ``{"p": 0.5, "t": "text"}`` and ``{"l": "text"}``;
+a result that could not be written to its file as ``{"r": {...}}``.
 Nothing here knows Django or the database.
 """
 
@@ -45,7 +46,7 @@ _MIN_INTERVAL = 0.1  # seconds between two progress reports
 _MAX_TEXT = 4000
 
 
-class ChildFailure(Exception):
+class ChildFailure(Exception):  # noqa: N818 - a declared ending, not an error
     """An expected failure with its message ready made: ends the job ``failed``."""
 
     def __init__(self, code: str, message: str, facts: Mapping[str, Any] | None = None) -> None:
@@ -114,6 +115,10 @@ class ChildContext:
     def request_cancel(self) -> None:
         """Make the next :meth:`check_cancelled` raise."""
         self._cancelled.set()
+
+    def report_result(self, result: Mapping[str, Any]) -> None:
+        """Tell the parent a result that could not be written to a file."""
+        self._report({"r": result})
 
     def _report(self, message: Mapping[str, Any]) -> None:
         line = json.dumps(message).encode() + b"\n"
@@ -188,14 +193,17 @@ def _json(value: Any) -> str:
     return json.dumps(value, allow_nan=False)
 
 
-def _write_result(work: Path, result: Mapping[str, Any]) -> None:
+def _write_result(work: Path, result: Mapping[str, Any], ctx: ChildContext) -> None:
     try:
         text = _json(result)
     except (TypeError, ValueError) as error:
         text = _json({"outcome": "errored", "code": "exception", "message": f"the result is not JSON: {error}"})
     partial = work / "result.json.part"
-    partial.write_text(text)
-    partial.rename(work / "result.json")
+    try:
+        partial.write_text(text)
+        partial.rename(work / "result.json")
+    except OSError as error:  # on a full disk there is no room for a result either: it is told, not written
+        ctx.report_result(result if result["outcome"] != "succeeded" else _failure(error))
 
 
 def run(work: Path, report_fd: int) -> int:
@@ -218,7 +226,7 @@ def run(work: Path, report_fd: int) -> int:
         result = _failure(error)
         if result["outcome"] == "errored":
             ctx.log("".join(traceback.format_exception(error))[-_MAX_TEXT:])
-    _write_result(work, result)
+    _write_result(work, result, ctx)
     return 0
 
 

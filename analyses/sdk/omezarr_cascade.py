@@ -23,7 +23,7 @@ import numpy.typing as npt
 from analyses.sdk.manifest import Entry
 from analyses.sdk.omezarr_encode import FileEncoder
 from analyses.sdk.omezarr_layout import Level, steps
-from analyses.sdk.pyramid import Method, halved_shape, reduce_strips
+from analyses.sdk.pyramid import Method, check_dtype, halved_shape, reduce_strips
 from analyses.sdk.values import LazyArray
 
 Array = npt.NDArray[Any]
@@ -52,7 +52,7 @@ def run_cascade(
 ) -> list[Entry]:
     """Read all slabs of ``source`` and write the files of each level that has an encoder."""
     with ThreadPoolExecutor(threads or default_threads(), thread_name_prefix="omezarr") as pool:
-        cascade = _Cascade(pool, levels, encoders, method, scratch)
+        cascade = _Cascade(pool, check_dtype(source.dtype), levels, encoders, method, scratch)
         try:
             total = len(cascade.groups) * cascade.slabs
             for done, (group, start) in enumerate(product(cascade.groups, range(cascade.slabs)), 1):
@@ -87,6 +87,7 @@ class _Cascade:
     def __init__(
         self,
         pool: ThreadPoolExecutor,
+        dtype: np.dtype[Any],
         levels: Sequence[Level],
         encoders: Sequence[FileEncoder | None],
         method: Method,
@@ -96,7 +97,7 @@ class _Cascade:
         self.lead = len(levels[0].shape) - 3
         self.steps = steps(levels)
         self.axis = 1 if levels[0].shape[self.lead] > 1 else 2
-        self.dtype = next(e for e in encoders if e is not None).dtype if any(encoders) else np.dtype("u1")
+        self.dtype = dtype
         self._done: list[Entry] = []
         thickness = self._thickness(levels, stored=encoders[0] is None)
         self.slabs = -(-levels[0].shape[self._store_axis] // thickness[0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import zipfile
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
 MAX_METADATA_BYTES = 16 << 20
+_METADATA = {"zarr.json", ".zarray", ".zattrs", ".zgroup", ".zmetadata"}
 
 
 class StoreError(ValueError):
@@ -35,6 +37,10 @@ class StoreFiles(Protocol):
         """The tensorstore key-value store of the array at ``key``."""
         ...
 
+    def count(self, key: str) -> int:
+        """Number of chunk files of the array at ``key``."""
+        ...
+
 
 @dataclass(frozen=True)
 class FolderFiles:
@@ -53,6 +59,10 @@ class FolderFiles:
     def spec(self, key: str) -> dict[str, Any]:
         """See ``StoreFiles``."""
         return {"driver": "file", "path": f"{self.path.absolute()}/{key}/"}
+
+    def count(self, key: str) -> int:
+        """See ``StoreFiles``."""
+        return sum(1 for _, _, names in os.walk(self.path / key) for name in names if name not in _METADATA)
 
 
 @dataclass(frozen=True)
@@ -75,6 +85,13 @@ class ZipFiles:
         """See ``StoreFiles``."""
         base = {"driver": "file", "path": str(self.path.absolute())}
         return {"driver": "zip", "base": base, "path": f"{self.prefix}{key}/"}
+
+    def count(self, key: str) -> int:
+        """See ``StoreFiles``."""
+        below = f"{self.prefix}{key}/"
+        with zipfile.ZipFile(self.path) as archive:
+            names = [name for name in archive.namelist() if name.startswith(below) and not name.endswith("/")]
+        return sum(1 for name in names if name.rsplit("/", 1)[-1] not in _METADATA)
 
     @cached_property
     def prefix(self) -> str:

@@ -3,7 +3,7 @@
 Every spatial axis longer than one sample is halved from level to level, until the longest is at most ``COARSEST``.
 Level ``k`` has scale ``s * f`` and translation ``(f - 1) / 2 * s``, where ``f`` is the number of level-0 samples that a
 sample of that level covers along the axis: the centre of the block, so that all levels agree on pixel centres.  Where
-a length is odd, the last block of the next level is cut off by the edge and averages fewer samples than its place tells.
+a length is odd, the last block of the next level is cut off by the edge and averages the samples that exist.
 """
 
 from __future__ import annotations

@@ -55,21 +55,30 @@ UNIT_UM: Mapping[str, float] = {
 
 @dataclass(frozen=True)
 class StoredLevel:
-    """One array of a store; ``scale`` and ``translation`` in the unit of each axis, 1 and 0 where nothing is said."""
+    """One array of a store.
+
+    ``file_shape`` is what one file holds; ``scale`` and ``translation`` are in the unit of each axis, 1 and 0 where
+    nothing is said.
+    """
 
     path: str
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     chunks: tuple[int, ...]
+    file_shape: tuple[int, ...]
     scale: tuple[float, ...]
     translation: tuple[float, ...]
 
 
 class StoreArray:
-    """A level as a ``LazyArray``; indexing reads the chunks concerned, a lost chunk of a v3 array is an error."""
+    """A level as a ``LazyArray``; indexing reads the chunks concerned.
 
-    def __init__(self, files: StoreFiles, level: StoredLevel, version: str) -> None:
-        self._files, self._level, self._version = files, level, version
+    Zarr reads a chunk that is not there as its fill value.  ``complete``: the store holds every chunk, as ours do, and
+    a lost one is an error.
+    """
+
+    def __init__(self, files: StoreFiles, level: StoredLevel, version: str, *, complete: bool = False) -> None:
+        self._files, self._level, self._version, self._complete = files, level, version, complete
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -102,6 +111,7 @@ class StoreArray:
                 "kvstore": self._files.spec(self._level.path),
                 "context": {"cache_pool": {"total_bytes_limit": CACHE_BYTES}},
                 "recheck_cached_data": False,
+                "fill_missing_data_reads": not self._complete,
             },
             read=True,
         ).result()
@@ -130,7 +140,13 @@ class StoreReader:
         if not 0 <= number < len(self.levels):
             raise IndexError(f"level {number} was asked for; the store has levels 0 to {len(self.levels) - 1}")
         level = self.levels[number]
-        return StoreArray(files_of(self.path), level, self.version)
+        return StoreArray(files_of(self.path), level, self.version, complete=ATTRIBUTE in self.attributes)
+
+    def missing_files(self) -> int:
+        """Chunk files of level 0 that are not stored and read as the fill value."""
+        level = self.levels[0]
+        grid = (-(-n // f) for n, f in zip(level.shape, level.file_shape, strict=True))
+        return max(0, math.prod(grid) - files_of(self.path).count(level.path))
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -213,7 +229,7 @@ def _stored_level(
     scale, shift = _transform(dataset["coordinateTransformations"], len(shape))
     total = tuple(a * b for a, b in zip(scale, whole[0], strict=True))
     moved = tuple(t * s + o for t, s, o in zip(shift, whole[0], whole[1], strict=True))
-    return StoredLevel(key, shape, _dtype(array, version, key), _inner_chunks(array, version), total, moved)
+    return StoredLevel(key, shape, _dtype(array, version, key), *_chunks(array, version), total, moved)
 
 
 def _dtype(array: dict[str, Any], version: str, key: str) -> np.dtype[Any]:
@@ -225,13 +241,16 @@ def _dtype(array: dict[str, Any], version: str, key: str) -> np.dtype[Any]:
     return found.newbyteorder("<")
 
 
-def _inner_chunks(array: dict[str, Any], version: str) -> tuple[int, ...]:
+def _chunks(array: dict[str, Any], version: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Samples that are decoded together, and samples in one file: they differ where chunks are sharded."""
     if version == "0.4":
-        return tuple(int(n) for n in array["chunks"])
+        chunks = tuple(int(n) for n in array["chunks"])
+        return chunks, chunks
+    files = tuple(int(n) for n in array["chunk_grid"]["configuration"]["chunk_shape"])
     for codec in array["codecs"]:
         if codec["name"] == "sharding_indexed":
-            return tuple(int(n) for n in codec["configuration"]["chunk_shape"])
-    return tuple(int(n) for n in array["chunk_grid"]["configuration"]["chunk_shape"])
+            return tuple(int(n) for n in codec["configuration"]["chunk_shape"]), files
+    return files, files
 
 
 def _transform(transformations: Any, ndim: int) -> tuple[list[float], list[float]]:

@@ -156,8 +156,8 @@ def finish_pyramid(
     if planned:
         encoders = [None, *(FileEncoder(dest, level, dtype, kind) for level in planned)]
         whole = tuple(1.0 for _ in axes)
-        stored = StoredLevel(BASE, base.shape, dtype, base.chunks, whole, tuple(0.0 for _ in axes))
-        source = StoreArray(FolderFiles(dest), stored, "0.5")
+        stored = StoredLevel(BASE, base.shape, dtype, base.chunks, base.file_shape, whole, tuple(0.0 for _ in axes))
+        source = StoreArray(FolderFiles(dest), stored, "0.5", complete=True)
         entries += run_cascade(source, levels, encoders, described.method, dest.parent, threads, progress)
     return finish_store(dest, dtype, described, levels, entries)
 

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 AXIS_ORDER = ("t", "c", "z", "y", "x")
 SPATIAL_AXES = ("z", "y", "x")
+TABLE_FILE = "table.parquet"  # within the store of a table
 
 ImageKind = Literal["intensity", "labels", "displacement", "spectrum"]
 Number = float | int

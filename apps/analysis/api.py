@@ -117,8 +117,8 @@ class JobViewSet(JobReadViewSet):
         data = dict(serializer.validated_data)
         data["project"] = access.get_visible(Project.objects.all(), request.user, data["project"], field="project")
         if request.query_params.get("dry_run", "").lower() in ("1", "true"):
-            return Response(services.estimate(actor=request.user, **data))
-        job, created = services.submit(actor=request.user, **data)
+            return Response(services.estimate(actor=access.account_of(request.user), **data))
+        job, created = services.submit(actor=access.account_of(request.user), **data)
         return Response(
             self.get_serializer(job).data, status=status.HTTP_202_ACCEPTED if created else status.HTTP_200_OK
         )
@@ -127,7 +127,7 @@ class JobViewSet(JobReadViewSet):
     @action(detail=True, methods=["post"])
     def rerun(self, request: Request, pk: str) -> Response:
         """Run a finished analysis again; the new job's ``verdict`` compares the two results."""
-        job = services.rerun(actor=request.user, job=self.get_object())
+        job = services.rerun(actor=access.account_of(request.user), job=self.get_object())
         return Response(self.get_serializer(job).data, status=status.HTTP_202_ACCEPTED)
 
 

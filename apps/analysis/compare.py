@@ -35,11 +35,12 @@ def compare_values(old: Any, new: Any) -> dict[str, Any]:
         ``differences``: up to 20 of ``{where, old, new, relative}``; ``largest``: largest relative difference or None.
     """
     before, after = dict(_leaves(old)), dict(_leaves(new))
-    differences = []
+    differences: list[dict[str, Any]] = []
     largest, within = 0.0, True
     for where in sorted(set(before) | set(after)):
-        a, b = before.get(where), after.get(where)
-        if a == b and (where in before) == (where in after):
+        a: Any = before.get(where)
+        b: Any = after.get(where)
+        if a == b and isinstance(a, bool) == isinstance(b, bool) and (where in before) == (where in after):
             continue
         relative = None
         if _is_number(a) and _is_number(b):

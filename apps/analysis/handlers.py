@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from django.db.models import Model
+
 from analyses.sdk.contract import PluginSpec
 from apps.analysis import compare, resolve
 from apps.catalog.models import MaterialProperty
@@ -15,8 +17,10 @@ from apps.imaging.models import Image
 from apps.imaging.services import create_image
 from apps.jobs.models import Job
 from apps.jobs.registry import ChildPlan, ChildResult, JobFailure
+from apps.jobs.services import write_verdict
 from apps.provenance import record
 from apps.provenance.record import Act
+from apps.provenance.selectors import is_stale
 from apps.results.models import Property, Table
 from apps.results.services import create_property, create_table
 
@@ -55,13 +59,20 @@ class AnalysisHandler:
             row = self._create(job, port, described, result, basis, inputs, act)
             made.append((port, row))
             outputs[port] = {"type": described["type"], "id": str(row.pk)}
+        sources = [source for rows in inputs.values() for source in rows]
         for _, row in made:
-            for rows in inputs.values():
-                for source in rows:
-                    act.derived(row, source)
+            for source in sources:
+                act.derived(row, source)
+        self._inherit_staleness(made, sources, act)
         if job.rerun_of is not None:
-            Job.objects.filter(pk=job.pk).update(verdict=self._verdict(job, dict(made)))
+            write_verdict(job=job, verdict=self._verdict(job.rerun_of, dict(made)))
         return outputs
+
+    def _inherit_staleness(self, made: list[tuple[str, Any]], sources: list[Any], act: Act) -> None:
+        """A job that ran on what went stale meanwhile finishes, and its result is born stale."""
+        stale = is_stale([source.pk for source in sources])
+        for cause in sorted(stale):
+            act.stale([row.pk for _, row in made], cause=cause, reason="an input was stale when the job finished")
 
     def ended(self, job: Job, act: Act) -> None:
         """A run without result used its inputs all the same."""
@@ -74,13 +85,13 @@ class AnalysisHandler:
     def _record_inputs(self, job: Job, spec: PluginSpec, act: Act) -> dict[str, list[Any]]:
         act.associated(record.software_agent(spec.name, spec.version), role="plugin")
         inputs: dict[str, list[Any]] = {}
-        models = {"image": Image, "labels": Image, "property": Property}
+        models: dict[str, type[Model]] = {"image": Image, "labels": Image, "property": Property}
         for port in spec.inputs:
             given = job.inputs.get(port.name)
             if given is None:
                 continue
             ids = given if isinstance(given, list) else [given]
-            rows = models[port.type].objects.filter(pk__in=[uuid.UUID(pk) for pk in ids])
+            rows = models[port.type]._default_manager.filter(pk__in=[uuid.UUID(pk) for pk in ids])
             inputs[port.name] = list(rows)
             for row in inputs[port.name]:
                 act.used(row, role=port.name)
@@ -145,14 +156,14 @@ class AnalysisHandler:
                     return row
         raise LookupError(f"the plugin names {name!r} as what its output is like; it is none of its inputs")
 
-    def _verdict(self, job: Job, made: Mapping[str, Any]) -> dict[str, Any]:
-        old = {port: self._comparable(output) for port, output in job.rerun_of.outputs.items()}
+    def _verdict(self, original: Job, made: Mapping[str, Any]) -> dict[str, Any]:
+        old = {port: self._comparable(output) for port, output in original.outputs.items()}
         new = {port: self._plain(row) for port, row in made.items()}
         return compare.compare_values(old, new)
 
     def _comparable(self, output: Mapping[str, str]) -> Any:
-        models = {"property": Property, "table": Table}
-        return self._plain(models.get(output["type"], Image).objects.get(pk=output["id"]))
+        models: dict[str, type[Model]] = {"property": Property, "table": Table}
+        return self._plain(models.get(output["type"], Image)._default_manager.get(pk=output["id"]))
 
     def _plain(self, row: Any) -> Any:
         if isinstance(row, Property):

@@ -227,7 +227,7 @@ def _key_form(described: Any) -> Any:
 
 def content_key(resolved: Resolved, project: Project, seed: int) -> str:
     """Return sha256 of all that decides the result (RFC 8785 canonical JSON): equal keys, equal outputs."""
-    decides = {
+    decides: dict[str, Any] = {
         "project": str(project.pk),
         "plugin": resolved.spec.name,
         "version": resolved.spec.version,

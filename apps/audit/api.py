@@ -21,7 +21,7 @@ from rest_framework.views import APIView
 from apps.audit import selectors
 from apps.core.errors import InvalidValueError, NotFoundError
 from apps.provenance import serialise
-from apps.provenance.graph import DIRECTIONS, Filters
+from apps.provenance.graph import DIRECTIONS, Direction, Filters
 
 FORMS = {"json": "application/json", "provn": "text/provenance-notation"}
 _LINEAGE_PARAMS = (
@@ -172,6 +172,14 @@ def _filters(request: Request) -> Filters:
     )
 
 
+def _direction(request: Request) -> Direction:
+    given = request.query_params.get("direction", "upstream")
+    for direction in DIRECTIONS:
+        if given == direction:
+            return direction
+    raise InvalidValueError(f"{given!r} is not one of {', '.join(DIRECTIONS)}", field="direction")
+
+
 class LineageView(APIView):
     """What a thing rests on, and what rests on it."""
 
@@ -193,9 +201,7 @@ class LineageView(APIView):
     def get(self, request: Request, pk: uuid.UUID) -> Response:
         """Answer with nodes and edges; what the caller may not see is opaque."""
         _check_names(request, _LINEAGE_PARAMS)
-        direction = request.query_params.get("direction", "upstream")
-        if direction not in DIRECTIONS:
-            raise InvalidValueError(f"{direction!r} is not one of {', '.join(DIRECTIONS)}", field="direction")
+        direction = _direction(request)
         if request.query_params.get("cursor"):
             raise InvalidValueError("no answer gave this cursor; raise `limit` or narrow the filters", field="cursor")
         found = selectors.lineage(

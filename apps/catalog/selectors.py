@@ -111,7 +111,9 @@ def _descendants(specimen: Specimen) -> tuple[list[dict[str, Any]], bool]:
     ids = [specimen.pk]
     while ids:
         rows = Specimen.objects.filter(parent__in=ids).order_by("name")
-        level = list(rows.values("pk", "name", "parent_id", "material_id", "current_state_id")[: MAX_TREE + 1])
+        level: list[Any] = list(
+            rows.values("pk", "name", "parent_id", "material_id", "current_state_id")[: MAX_TREE + 1]
+        )
         if len(found) + len(level) > MAX_TREE:
             return found, True
         found += level

@@ -39,13 +39,10 @@ class ServiceForm(forms.ModelForm):  # type: ignore[type-arg]
             field.required = name in self.demanded
 
     def values(self) -> Mapping[str, Any]:
-        """Return what the service is called with; empty optional fields are left to the service's defaults."""
-        adding = self.instance._state.adding
-        return {
-            name: value
-            for name, value in self.cleaned_data.items()
-            if name in self.changed_data or (adding and value not in (None, "", [], {}))
-        }
+        """Return what the service is called with: what was filled in, or of a row that exists what was changed."""
+        if self.instance._state.adding:
+            return {name: value for name, value in self.cleaned_data.items() if value not in (None, "", [], {})}
+        return {name: value for name, value in self.cleaned_data.items() if name in self.changed_data}
 
     def _post_clean(self) -> None:
         """Call the service in the place of the model's own validation: the service knows more, and says it better."""
@@ -70,7 +67,7 @@ class ServiceForm(forms.ModelForm):  # type: ignore[type-arg]
 
     def save(self, commit: bool = True) -> Any:
         """Return the row that the service made or changed."""
-        self.save_m2m = lambda: None
+        self.save_m2m = lambda: None  # type: ignore[method-assign]
         return self.instance
 
 
@@ -82,9 +79,10 @@ class ServiceAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     ``change_form``, both of them a :class:`ServiceForm`.  All are set with ``staticmethod``.
     """
 
-    narrow: ClassVar[Callable[[QuerySet[Any], Any], QuerySet[Any]] | None] = None
-    add_service: ClassVar[AddService | None] = None
-    change_service: ClassVar[Callable[..., Model] | None] = None
+    # Any: mypy takes a callable class variable for a method and would bind it
+    narrow: ClassVar[Any] = None
+    add_service: ClassVar[Any] = None
+    change_service: ClassVar[Any] = None
     change_form: ClassVar[type[ServiceForm] | None] = None
     actions = None
     date_hierarchy = None
@@ -100,7 +98,8 @@ class ServiceAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         narrow = type(self).narrow
         if narrow is None:
             raise ImproperlyConfigured(f"{type(self).__name__} does not say by `narrow` who sees what")
-        return narrow(queryset, request.user)
+        narrowed: QuerySet[Any] = narrow(queryset, request.user)
+        return narrowed
 
     # ------------------------------------------------------------------------------------------------- who may do what
 
@@ -138,6 +137,13 @@ class ServiceAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
             service = getattr(type(self), name)
             bound[name] = None if service is None else staticmethod(service)
         return type(form.__name__, (form,), bound)
+
+    def get_inline_instances(self, request: HttpRequest, obj: Any = None) -> list[Any]:
+        """Return the tables beneath a row; none while a form is taken in.
+
+        They are never written, and their absence from the request must not make it fail after the service has run.
+        """
+        return [] if request.method == "POST" else super().get_inline_instances(request, obj)
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         """Return what the form writes; of a row that exists every column is shown."""

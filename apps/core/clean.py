@@ -14,6 +14,7 @@ from typing import Any, Final
 from django.db import IntegrityError
 
 from apps.core.errors import CorrError, InvalidValueError
+from apps.core.quote import shown
 from apps.core.units import parse_unit
 
 NAME_LENGTH: Final = 200
@@ -33,7 +34,7 @@ def clean_text(value: object, *, field: str, max_length: int = NAME_LENGTH, requ
         No string, too long, empty though required, or with characters that a database cannot hold.
     """
     if not isinstance(value, str):
-        raise InvalidValueError(f"{value!r} is no text", field=field)
+        raise InvalidValueError(f"{shown(value)} is no text", field=field)
     if "\x00" in value or any("\ud800" <= character <= "\udfff" for character in value):
         raise InvalidValueError("the text holds a NUL character or half a surrogate pair", field=field)
     text = value.strip()
@@ -55,9 +56,9 @@ def clean_number(
         No number, not finite, or out of bounds.
     """
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise InvalidValueError(f"{value!r} is not a number", field=field)
+        raise InvalidValueError(f"{shown(value)} is not a number", field=field)
     if not -limit <= value <= limit:  # false for NaN too
-        raise InvalidValueError(f"{value!r} is not a finite number of at most {limit:g}", field=field)
+        raise InvalidValueError(f"{shown(value)} is not a finite number of at most {limit:g}", field=field)
     if at_least is not None and value < at_least:
         raise InvalidValueError(f"{value!r} is below {at_least:g}", field=field)
     if above is not None and value <= above:
@@ -81,7 +82,7 @@ def clean_object(value: object, *, field: str) -> dict[str, Any]:
     for key, item in value.items():
         name = clean_text(key, field=field, max_length=_KEY_LENGTH, required=True)
         if name in result:
-            raise InvalidValueError(f"the name {name!r} stands twice", field=field)
+            raise InvalidValueError(f"the name {shown(name)} stands twice", field=field)
         result[name] = item
     return result
 
@@ -103,11 +104,11 @@ def clean_quantities(value: object, *, field: str) -> dict[str, dict[str, Any]]:
 def _quantity(item: object, field: str) -> dict[str, Any]:
     if not isinstance(item, Mapping):
         raise InvalidValueError(
-            f"{item!r} must be an object {{value, unit}}, e.g. {{'value': 22, 'unit': 'Cel'}}", field=field
+            f"{shown(item)} must be an object {{value, unit}}, e.g. {{'value': 22, 'unit': 'Cel'}}", field=field
         )
     unknown = sorted(str(key) for key in item if key not in _QUANTITY_KEYS)
     if unknown:
-        raise InvalidValueError(f"unknown: {', '.join(unknown)}; known: value, unit, u", field=field)
+        raise InvalidValueError(f"unknown: {shown(unknown)}; known: value, unit, u", field=field)
     if "value" not in item:
         raise InvalidValueError("value is missing", field=f"{field}.value")
     value = item["value"]
@@ -187,10 +188,10 @@ def clean_ranges(value: object, *, field: str) -> dict[str, list[float]]:
     for key, item in clean_object(value, field=field).items():
         where = f"{field}.{key}"
         if not isinstance(item, Sequence) or isinstance(item, str) or len(item) != 2:
-            raise InvalidValueError(f"{item!r} is not a pair [low, high]", field=where)
+            raise InvalidValueError(f"{shown(item)} is not a pair [low, high]", field=where)
         low, high = (clean_number(bound, field=where) for bound in item)
         if low > high:
-            raise InvalidValueError(f"{item!r}: low is above high", field=where)
+            raise InvalidValueError(f"{shown(item)}: low is above high", field=where)
         result[key] = [low, high]
     return result
 

@@ -18,8 +18,8 @@ from django.utils.dateparse import parse_datetime
 class DbNow(Func):
     """Time by the database's clock at the moment the statement runs, shifted by ``seconds``.
 
-    PostgreSQL: ``clock_timestamp()``, which goes on while a statement waits for a row lock (``now()`` stands still for a
-    whole transaction).  SQLite: ``strftime`` to the millisecond, in the form in which Django stores times there.
+    PostgreSQL: ``clock_timestamp()``, which goes on while a statement waits for a row lock (``now()`` stands still for
+    a whole transaction).  SQLite: ``strftime`` to the millisecond, in the form in which Django stores times there.
     """
 
     arity = 0
@@ -31,11 +31,11 @@ class DbNow(Func):
     def __repr__(self) -> str:
         return f"DbNow({self.seconds:+g} s)"
 
-    def as_sqlite(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **_: Any) -> tuple[str, list[Any]]:
+    def as_sqlite(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **_: Any) -> Any:
         """Render for SQLite."""
         return "strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now', %s)", [f"{self.seconds:+.3f} seconds"]
 
-    def as_postgresql(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **_: Any) -> tuple[str, list[Any]]:
+    def as_postgresql(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **_: Any) -> Any:
         """Render for PostgreSQL."""
         return "(clock_timestamp() + make_interval(secs => %s))", [self.seconds]
 

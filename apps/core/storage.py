@@ -1,7 +1,7 @@
 """Where bytes live: keys below one data root, written in staging and moved to a key that was never used before.
 
-``stores/<2 hex>/<uuid>.zarr`` and ``files/<2 hex>/<uuid>`` are final and never change; ``staging/`` lies on the same file
-system, so that publishing is one rename.  Nothing here knows what the bytes mean; a reader finds a key through a
+``stores/<2 hex>/<uuid>.zarr`` and ``files/<2 hex>/<uuid>`` are final and never change; ``staging/`` lies on the same
+file system, so that publishing is one rename.  Nothing here knows what the bytes mean; a reader finds a key through a
 :class:`~apps.core.models.Store` row that is ready.
 """
 

@@ -16,6 +16,7 @@ from types import MappingProxyType
 from typing import Final
 
 from apps.core.errors import InvalidValueError
+from apps.core.quote import shown
 
 Dimension = tuple[int, int, int, int, int, int, int]  # metre, kilogram, second, ampere, kelvin, mole, candela
 
@@ -290,7 +291,7 @@ def parse_unit(code: object, *, field: str = "unit") -> Unit:
     """
     if not isinstance(code, str) or not code or len(code) > MAX_CODE_LENGTH:
         raise InvalidValueError(
-            f"{code!r} is not a UCUM unit code; examples: um, kV, Cel, mol/L, W/(m.K), and 1 for a pure number",
+            f"{shown(code)} is not a UCUM unit code; examples: um, kV, Cel, mol/L, W/(m.K), and 1 for a pure number",
             field=field,
         )
     try:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import colorsys
-import io
 from pathlib import Path
 from typing import Any
 
+import imagecodecs
 import numpy as np
 import numpy.typing as npt
 from PIL import Image as Picture
@@ -107,9 +107,7 @@ def render(store: Path, kind: str, size: int) -> bytes:
         shape = (max(1, round(picture.width * size / longest)), max(1, round(picture.height * size / longest)))
         method = Picture.Resampling.NEAREST if kind == Image.Kind.LABELS else Picture.Resampling.BOX
         picture = picture.resize(shape, method)
-    buffer = io.BytesIO()
-    picture.save(buffer, "PNG", optimize=False)
-    return buffer.getvalue()
+    return bytes(imagecodecs.png_encode(np.asarray(picture)))
 
 
 def _level(reader: StoreReader, size: int) -> int:
@@ -131,7 +129,7 @@ def _planes(reader: StoreReader, number: int, *, colour: bool) -> Array:
 
 
 def _stretch(planes: Array) -> npt.NDArray[np.uint8]:
-    """Eight-bit grey or colour, the percentiles at black and white; samples that are no numbers are black."""
+    """Eight-bit grey or colour, the percentiles at black and white; NaN is black."""
     values = planes.astype(np.float64)
     finite = values[np.isfinite(values)]
     low, high = np.percentile(finite, PERCENTILES) if finite.size else (0.0, 1.0)

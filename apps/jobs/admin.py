@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.contrib import admin
 
 from apps.core.admin import ReadOnlyInline, ServiceAdmin
-from apps.jobs.models import Job, JobAttempt, JobLogLine
+from apps.jobs.models import Job, JobAttempt, JobLogLine, ServiceBeat
 from apps.projects import access
 
 
@@ -36,3 +36,9 @@ class JobLogLineAdmin(ServiceAdmin):
     narrow = staticmethod(access.visible)
     list_display = ("at", "job", "attempt", "text")
     list_select_related = ("job",)
+
+
+@admin.register(ServiceBeat)
+class ServiceBeatAdmin(ServiceAdmin):
+    narrow = staticmethod(access.visible)
+    list_display = ("role", "host", "pid", "seen_at")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from django.db.models import QuerySet
 from drf_spectacular.utils import extend_schema
@@ -16,6 +16,7 @@ from apps.core.api.serializers import StrictModelSerializer
 from apps.core.api.views import ReadViewSet
 from apps.jobs import selectors, services
 from apps.jobs.models import Job, JobLogLine
+from apps.projects.models import User
 
 
 class OutputSerializer(serializers.Serializer[Any]):
@@ -117,13 +118,16 @@ class JobViewSet(ReadViewSet):
     @action(detail=True, methods=["post"])
     def cancel(self, request: Request, pk: str) -> Response:
         """Ask for the job to be cancelled (contributor); 409 once it has ended."""
-        job = services.request_cancel(actor=request.user, job=self.get_object())
+        job = services.request_cancel(actor=cast(User, request.user), job=self.get_object())
         return Response(JobSerializer(job).data, status=status.HTTP_202_ACCEPTED)
 
     @extend_schema(request=None, responses={200: JobSerializer, 202: JobSerializer})
     @action(detail=True, methods=["post"])
     def retry(self, request: Request, pk: str) -> Response:
-        """Ask again for a failed or errored job (contributor): 202 with a new job, 200 if such a one exists, 409 otherwise."""
+        """Ask again for a failed or errored job (contributor).
+
+        202 with a new job; 200 with the one that does the same already; 409 for a job that did not fail.
+        """
         old = self.get_object()
-        job, made = services.retry_job(actor=request.user, job=old)
+        job, made = services.retry_job(actor=cast(User, request.user), job=old)
         return Response(JobSerializer(job).data, status=status.HTTP_202_ACCEPTED if made else status.HTTP_200_OK)

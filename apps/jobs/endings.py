@@ -28,8 +28,8 @@ Status = Job.Status
 class Ending:
     """Why a job ends, and what was measured on the way.
 
-    ``exit_code`` names the declared failure (status failed) or the surprise (errored): ``out_of_memory``, ``time_limit``,
-    ``storage_full``, ``crashed``, ``exception``, ``internal_error``, ``worker_lost``.
+    ``exit_code`` names the declared failure (status failed) or the surprise (errored): ``out_of_memory``,
+    ``time_limit``, ``storage_full``, ``crashed``, ``exception``, ``bad_output``, ``internal_error``, ``worker_lost``.
     """
 
     status: Status
@@ -93,7 +93,7 @@ def end_without_result(condition: Q, job_id: uuid.UUID, ending: Ending, *, cance
             _link(job, act)
             if job.cancel_requested_by is not None and ending.status == Status.CANCELLED:
                 act.associated(job.cancel_requested_by, role="canceller")
-            handler = registry.handler_of(job.kind) if job.kind in registry.kinds() else None
+            handler: object = registry.handler_of(job.kind) if job.kind in registry.kinds() else None
             if isinstance(handler, registry.EndAware):
                 handler.ended(job, act)
     return True

@@ -66,8 +66,8 @@ def capture(*, threads: int, memory_bytes: int) -> dict[str, Any]:
     -------
     dict
         ``python``, ``platform``, ``machine``, ``cpu_count``, ``packages`` (digest of all distributions and versions),
-        ``versions`` of the main ones, ``lock`` (digest), ``commit``, ``threads``, ``memory_bytes``, and ``digest``: sha256 of
-        the canonical JSON (RFC 8785) of all of these.
+        ``versions`` of the main ones, ``lock`` (digest), ``commit``, ``threads``, ``memory_bytes``, and ``digest``:
+        sha256 of the canonical JSON (RFC 8785) of all of these.
     """
     found = {**_fixed(), "threads": threads, "memory_bytes": memory_bytes}
     return {**found, "digest": _digest(found)}

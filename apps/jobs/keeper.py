@@ -1,7 +1,7 @@
 """The thread that keeps a claim alive while the work goes on, and the only one that writes the row meanwhile.
 
-It runs in the worker's own process, which computes nothing itself, so no library can hold its interpreter; it prolongs the
-lease, relays progress and log, and learns of a cancel request.  It never decides: it raises flags.
+It runs in the worker's own process, which computes nothing itself, so no library can hold its interpreter; it prolongs
+the lease, relays progress and log, and learns of a cancel request.  It never decides: it raises flags.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Keeper(threading.Thread):
         self._beat_at = now
         self._moved_at = 0.0
 
-    # ----------------------------------------------------------------------------------------- from the working thread
+    # ------------------------------------------------------------------------------------------ from the working thread
 
     def deadline(self) -> float:
         """Monotonic time until which the claim certainly holds, as far as this process knows."""
@@ -84,7 +84,7 @@ class Keeper(threading.Thread):
         if self.is_alive():
             self.join()
 
-    # --------------------------------------------------------------------------------------------------- in the thread
+    # ---------------------------------------------------------------------------------------------------- in the thread
 
     def run(self) -> None:
         """Take turns until stopped."""

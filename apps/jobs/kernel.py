@@ -1,19 +1,20 @@
 """The moves a job row can make.  Each is one conditional UPDATE: it takes the row or it takes nothing.
 
-======== ================================================================ ==================================================
-move     condition                                                        effect
-======== ================================================================ ==================================================
-claim    queued, or running with an expired lease; fewer than ten attempts running, attempt + 1, a lease, the worker's name
-beat     running, same attempt and worker, lease not expired              the lease is prolonged
-release  as beat                                                          queued again: the worker stops, or lost its child
-end      as beat                                                          succeeded, failed, errored or cancelled
-withdraw queued                                                           cancelled
-bury     queued, or running with an expired lease; ten attempts or more   errored, ``worker_lost``
-======== ================================================================ ==================================================
+======== ============================================================ ==============================================
+move     condition                                                    effect
+======== ============================================================ ==============================================
+claim    nobody has it, and it had fewer than ten attempts            running, attempt + 1, a lease, a worker's name
+beat     running, same attempt and worker, lease not expired          the lease is prolonged
+release  as beat                                                      queued again: its worker stops, or lost its child
+end      as beat                                                      succeeded, failed, errored or cancelled
+withdraw nobody has it                                                cancelled
+bury     nobody has it, and it had ten attempts                       errored, ``worker_lost``
+======== ============================================================ ==============================================
 
-The fence is attempt, worker *and* a live lease: a worker that slept past its lease may not write again, even where nobody
-took over, so "no live lease" alone tells the sweeper what may be removed.  Whoever wants the row next raises the attempt.
-Lease times come from the database's clock within the same statement (see :mod:`apps.core.clock`).
+Nobody has a job that is queued, or running on a lease that ran out.  The fence is attempt, worker *and* a live lease: a
+worker that slept past its lease may not write again, even where nobody took over, so "no live lease" alone tells the
+sweeper what may be removed.  Whoever wants the row next raises the attempt.  Lease times come from the database's clock
+within the same statement (see :mod:`apps.core.clock`).
 ``select_for_update`` is not used: SQLite ignores it.
 """
 
@@ -43,7 +44,7 @@ _BACKOFF = (0.05, 1.0)
 
 
 class LeaseLostError(Exception):
-    """This worker's claim is void: another attempt has the job, or may have it.  Nothing may be published."""
+    """The claim is void: another attempt has the job, or may have it.  Nothing may be published."""
 
 
 def worker_name() -> str:

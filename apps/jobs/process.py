@@ -110,8 +110,9 @@ class ChildProcess:
         self._selector = selectors.DefaultSelector()
         self._exit: Exit | None = None
         self._stop_asked: float | None = None
+        self._told: dict[str, Any] | None = None
 
-    # ---------------------------------------------------------------------------------------------------------- starting
+    # --------------------------------------------------------------------------------------------------------- starting
 
     def start(self, job: Job, plan: ChildPlan, limits: Limits) -> None:
         """Write the request and start the process.
@@ -158,7 +159,7 @@ class ChildProcess:
         os.set_blocking(pipe, False)
         self._selector.register(pipe, selectors.EVENT_READ, _Lines(take))
 
-    # --------------------------------------------------------------------------------------------------------- listening
+    # -------------------------------------------------------------------------------------------------------- listening
 
     def pump(self, timeout: float) -> None:
         """Read what the child has to say, waiting at most ``timeout`` seconds for it."""
@@ -182,7 +183,9 @@ class ChildProcess:
     def _take_report(self, line: str) -> None:
         try:
             message = json.loads(line)
-            if "l" in message:
+            if "r" in message:
+                self._told = dict(message["r"])
+            elif "l" in message:
                 self._take_log(str(message["l"]))
             else:
                 self._on_progress(min(1.0, max(0.0, float(message["p"]))), str(message["t"]))
@@ -196,14 +199,13 @@ class ChildProcess:
         cut = self._logged >= _LOG_LIMIT
         self._on_log("(the log is longer than an attempt may leave; the rest is dropped)" if cut else line)
 
-    # ------------------------------------------------------------------------------------------------------------ ending
+    # ----------------------------------------------------------------------------------------------------------- ending
 
     def poll(self) -> Exit | None:
         """How the child ended; None while it runs."""
         process = self._process
-        if self._exit is None and process is not None:
-            if os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
-                self._exit = self._ended(process)
+        if self._exit is None and process is not None and _is_over(process.pid):
+            self._exit = self._ended(process)
         return self._exit
 
     def _ended(self, process: subprocess.Popen[bytes]) -> Exit:
@@ -232,7 +234,7 @@ class ChildProcess:
         try:
             found = json.loads((self.workdir / "result.json").read_text())
         except (OSError, ValueError):
-            return None
+            return self._told
         return found if isinstance(found, dict) else None
 
     def ask_to_stop(self) -> None:
@@ -254,6 +256,11 @@ class ChildProcess:
         if self._process is not None:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, number)
+
+
+def _is_over(pid: int) -> bool:
+    """True if a child has ended; it stays unreaped."""
+    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 
 def _environment(threads: int, scratch: Path) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """From what a child left in staging to stores under their final keys.
 
 The order is what makes it safe: verify, sync, commit a staged row that names the final key, rename, and only then the
-transaction that makes the row ready.  Killed anywhere in between, the sweeper finds the row or the staging and removes both.
+transaction that makes the row ready.  Killed anywhere in between, the sweeper finds row or staging and removes both.
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ def publish(
 
 
 def discard(claim: Claim, workdir: Path) -> None:
-    """Remove what an attempt left unpublished: first its folder (on a full disk the database needs the room), then stores."""
+    """Remove what an attempt left unpublished: its folder first (a full disk needs the room for rows), then stores."""
     storage.discard(workdir)
     try:
         discard_staged(claim.job_id, claim.attempt)

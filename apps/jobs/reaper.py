@@ -1,4 +1,4 @@
-"""What makes every accepted job end: it rings again for jobs that nobody answers, and buries those that nobody can finish.
+"""What makes every accepted job end: rings again for jobs that nobody answers, buries those that nobody can finish.
 
 Any number of reapers may run at once: each step is one conditional UPDATE that one of them wins.
 """
@@ -34,7 +34,7 @@ class Reaped:
 
 
 def reap() -> Reaped:
-    """One tick.  Rings for jobs with an expired lease and for queued ones whose doorbell was not answered; ends the lost ones."""
+    """One tick: ring for expired leases and for queued jobs whose doorbell was not answered; end the lost ones."""
     done = Reaped()
     for job_id in _ids(Q(attempt__gte=settings.CORR_MAX_ATTEMPTS) & kernel.claimable()):
         if runner.bury(job_id):

@@ -18,7 +18,7 @@ from apps.jobs.models import Job
 from apps.provenance.record import Act
 
 
-class JobFailure(Exception):
+class JobFailure(Exception):  # noqa: N818 - a declared ending, not an error
     """A declared, expected failure: ends the job ``failed`` with a code, a message for a person and facts.
 
     Raised by ``prepare`` (what was asked for cannot be done) or ``publish`` (what came out may not be published).
@@ -95,7 +95,7 @@ class JobHandler(Protocol):
     def publish(self, job: Job, result: ChildResult, act: Act) -> dict[str, Any]:
         """Write rows and provenance inside the final, fenced transaction; return ``{port: {"type": ..., "id": ...}}``.
 
-        May run again from the start if the database asked for a retry: it must have no effect outside of the transaction.
+        May run again from the start if the database asked for a retry: no effect outside of the transaction.
         """
         ...
 

@@ -1,7 +1,7 @@
 """One attempt at one job: claim, prepare, child process, publish, end.
 
-Nothing here holds a transaction while the work is done.  Every way out clears what the attempt left in staging before the
-row is ended, so that a full disk has room for the row.
+Nothing here holds a transaction while the work is done.  Every way out clears what the attempt left in staging before
+the row is ended, so that a full disk has room for the row.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ shutting_down = threading.Event()
 """Set when this worker is asked to end: running jobs go back to the queue."""
 
 
-class _Over(Exception):
+class _Over(Exception):  # noqa: N818 - a way to end, not an error
     """The work ends here, this way."""
 
     def __init__(self, ending: Ending) -> None:
@@ -45,7 +45,7 @@ class _Over(Exception):
         self.ending = ending
 
 
-class _GiveBack(Exception):
+class _GiveBack(Exception):  # noqa: N818 - a way to end, not an error
     """The job goes back to the queue: not its own fault that it was not finished."""
 
     def __init__(self, outcome: str) -> None:
@@ -59,8 +59,8 @@ def execute(job_id: uuid.UUID) -> str:
     Returns
     -------
     str
-        How the attempt ended: a final status, ``lost``, ``stopping`` or ``killed`` (back in the queue); empty if the job was
-        not to be had.
+        How the attempt ended: a final status, ``lost``, ``stopping`` or ``killed`` (back in the queue); empty if the
+        job was not to be had.
     """
     if shutting_down.is_set():
         return ""
@@ -137,7 +137,7 @@ class _Attempt:
             return _Over(Ending(Status.FAILED, error.code, error.message, error.details))
         if isinstance(error, OperationalError | InterfaceError):
             return LeaseLostError(f"the database did not answer for a whole lease: {error}")
-        logger.exception("job %s: internal error", self.claim.job_id)
+        logger.error("job %s: internal error", self.claim.job_id, exc_info=error)
         message = f"{type(error).__name__} in the server; its log says more under this job's id"
         return _Over(Ending(Status.ERRORED, "internal_error", message))
 

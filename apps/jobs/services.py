@@ -76,7 +76,7 @@ def create_job(
     NotFoundError, PermissionRefusedError
         The caller may not contribute.
     SameJobError
-        The content key is in use by a job that is queued, running or succeeded, or such a job retries ``retry_of`` already.
+        The content key is in use by a job that is queued, running or succeeded, or such a one retries ``retry_of``.
     LookupError
         No such kind: a bug of the caller.
     """
@@ -141,6 +141,11 @@ def _flag_cancel(actor: User, job: Job) -> None:
         job.refresh_from_db()
         if job.status != Status.RUNNING:
             raise ConflictError(f"the job has ended ({job.status}); there is nothing to cancel", field="status")
+
+
+def write_verdict(*, job: Job, verdict: Mapping[str, Any]) -> None:
+    """Keep what comparing a rerun with its original gave; called while the rerun is published, in its transaction."""
+    Job.objects.filter(pk=job.pk, rerun_of__isnull=False).update(verdict=dict(verdict))
 
 
 def retry_job(*, actor: User, job: Job) -> tuple[Job, bool]:

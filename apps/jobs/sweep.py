@@ -1,12 +1,12 @@
 """Removes what nobody will publish: staging without a live lease, staged rows, bytes that no row names.
 
-Safe beside running jobs, uploads and other sweepers.  Rows go first, conditionally; bytes follow only where the row was won.
+Safe beside running jobs, uploads and other sweepers.  Rows go first, conditionally; bytes follow where the row was won.
 """
 
 from __future__ import annotations
 
 import logging
-
+import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -74,14 +74,17 @@ def _sweep_job_staging(done: Swept) -> None:
 
 def _sweep_upload_staging(done: Swept) -> None:
     for folder, store_id in list(storage.upload_folders()):
-        live = Store.objects.filter(pk=store_id, state=Store.State.STAGED, lease_until__gte=DbNow())
-        if store_id is None or not live.exists():
+        if store_id is None or not _live_upload(store_id):
             storage.discard(folder)
             done.staging.append(folder.name)
 
 
+def _live_upload(store_id: uuid.UUID) -> bool:
+    return Store.objects.filter(pk=store_id, state=Store.State.STAGED, lease_until__gte=DbNow()).exists()
+
+
 def _sweep_orphans(done: Swept) -> None:
-    """Bytes under final keys without a row.  Keys are listed before the rows are asked for: a row comes before its bytes."""
+    """Bytes under final keys without a row.  Keys are listed before rows are asked for: rows come first."""
     for keys in _batches(list(storage.final_keys())):
         known = set(Store.objects.filter(key__in=keys).exclude(state=Store.State.DELETED).values_list("key", flat=True))
         for key in keys:

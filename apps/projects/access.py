@@ -44,15 +44,20 @@ ROLE_ACTIONS: dict[str, frozenset[Action]] = {
 _READING = frozenset({Action.VIEW, Action.AUDIT})
 
 
+def account_of(user: Caller) -> User:
+    """Return the caller as an account; for views that admit accounts only (an anonymous caller was answered 401)."""
+    if not isinstance(user, User):
+        raise PermissionRefusedError("this takes an account")
+    return user
+
+
 def is_site_auditor(user: Caller) -> bool:
     """True for an active member of the site-wide auditor group; asked once a request."""
-    if not user.is_authenticated or not user.is_active:
+    if not isinstance(user, User) or not user.is_active:
         return False
-    known = getattr(user, "_corr_site_auditor", None)
-    if known is None:
-        known = user.groups.filter(name=AUDITOR_GROUP).exists()
-        user._corr_site_auditor = known
-    return bool(known)
+    if user.is_site_auditor is None:
+        user.is_site_auditor = user.groups.filter(name=AUDITOR_GROUP).exists()
+    return user.is_site_auditor
 
 
 def project_ids(user: Caller, action: Action = Action.VIEW) -> QuerySet[Any, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.db.models import QuerySet
-from drf_spectacular.utils import OpenApiTypes, extend_schema
+from drf_spectacular.utils import extend_schema
 from rest_framework import serializers, status
 from rest_framework.decorators import action
 from rest_framework.exceptions import AuthenticationFailed
@@ -109,12 +109,12 @@ class TokenViewSet(ReadViewSet):
         """Own tokens only."""
         if getattr(self, "swagger_fake_view", False):
             return self.queryset
-        return selectors.list_tokens(self.request.user)
+        return selectors.list_tokens(access.account_of(self.request.user))
 
     @extend_schema(responses={204: None})
     def destroy(self, request: Request, pk: str) -> Response:
         """Revoke a token."""
-        services.revoke_token(actor=request.user, token=self.get_object())
+        services.revoke_token(actor=access.account_of(request.user), token=self.get_object())
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
@@ -124,7 +124,7 @@ class MeView(APIView):
     @extend_schema(responses={200: MeSerializer})
     def get(self, request: Request) -> Response:
         """Answer with account and roles."""
-        user = request.user
+        user = access.account_of(request.user)
         body = {
             "id": user.pk,
             "username": user.username,
@@ -150,7 +150,7 @@ class ProjectViewSet(ReadViewSet):
         """Make a project; the maker becomes manager."""
         serializer = self.get_serializer(data=request.data)
         serializer.is_valid(raise_exception=True)
-        project = services.create_project(actor=request.user, **serializer.validated_data)
+        project = services.create_project(actor=access.account_of(request.user), **serializer.validated_data)
         return Response(self.get_serializer(project).data, status=status.HTTP_201_CREATED)
 
     def partial_update(self, request: Request, pk: str) -> Response:
@@ -158,7 +158,9 @@ class ProjectViewSet(ReadViewSet):
         project = self.get_object()
         serializer = self.get_serializer(project, data=request.data, partial=True)
         serializer.is_valid(raise_exception=True)
-        changed = services.update_project(actor=request.user, project=project, **serializer.validated_data)
+        changed = services.update_project(
+            actor=access.account_of(request.user), project=project, **serializer.validated_data
+        )
         return Response(self.get_serializer(changed).data)
 
     @extend_schema(methods=["GET"], responses={200: MemberSerializer(many=True)}, filters=False)
@@ -173,7 +175,7 @@ class ProjectViewSet(ReadViewSet):
         serializer = MemberSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         membership = services.set_member(
-            actor=request.user,
+            actor=access.account_of(request.user),
             project=project,
             username=serializer.validated_data["user"]["username"],
             role=serializer.validated_data["role"],
@@ -182,13 +184,13 @@ class ProjectViewSet(ReadViewSet):
 
     @extend_schema(responses={204: None}, parameters=[], operation_id="projects_members_destroy")
     @action(detail=True, methods=["delete"], url_path=r"members/(?P<member>[0-9a-f-]{36})", url_name="member")
-    def member(self, request: Request, pk: str, member: OpenApiTypes.UUID) -> Response:
+    def member(self, request: Request, pk: str, member: str) -> Response:
         """End a membership (manager)."""
         project = self.get_object()
         membership = selectors.list_members(project).filter(pk=member).first()
         if membership is None:
             raise NotFoundError(f"there is no member {member} in this project")
-        services.remove_member(actor=request.user, membership=membership)
+        services.remove_member(actor=access.account_of(request.user), membership=membership)
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 

@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-from datetime import timedelta
-
-from django.utils import timezone
 from rest_framework.authentication import BaseAuthentication, get_authorization_header
 from rest_framework.exceptions import AuthenticationFailed, PermissionDenied
 from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
 
+from apps.projects import selectors, services
 from apps.projects.models import ApiToken, User
-
-_USED_RESOLUTION = timedelta(minutes=1)
-
-
-def key_digest(key: str) -> str:
-    """Return the sha256 under which a token key is stored."""
-    return hashlib.sha256(key.encode()).hexdigest()
 
 
 class TokenAuthentication(BaseAuthentication):
@@ -37,12 +27,10 @@ class TokenAuthentication(BaseAuthentication):
         return token.user, token
 
     def _token(self, key: str) -> ApiToken:
-        token = ApiToken.objects.select_related("user").filter(key_sha256=key_digest(key)).first()
+        token = selectors.token_by_key(key)
         if token is None or token.revoked_at is not None or not token.user.is_active:
             raise AuthenticationFailed("the token is not valid")
-        now = timezone.now()
-        if token.last_used_at is None or now - token.last_used_at > _USED_RESOLUTION:
-            ApiToken.objects.filter(pk=token.pk).update(last_used_at=now)
+        services.note_token_use(token=token)
         return token
 
     def authenticate_header(self, request: Request) -> str:

@@ -18,6 +18,7 @@ class User(AbstractUser):
     """An account.  Its id, not its name, stands in records."""
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    is_site_auditor: bool | None = None  # asked once an object, that is once a request
 
 
 class Project(UUIDModel):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
 import uuid
-from typing import Any
 
 from django.db.models import QuerySet
 
@@ -26,6 +26,16 @@ def roles_of(user: User) -> dict[str, str]:
     return {str(m.project_id): m.role for m in Membership.objects.filter(user=user)}
 
 
+def key_digest(key: str) -> str:
+    """Return the sha256 under which a token key is stored."""
+    return hashlib.sha256(key.encode()).hexdigest()
+
+
+def token_by_key(key: str) -> ApiToken | None:
+    """The token of a key with its account, revoked or not; None where there is none."""
+    return ApiToken.objects.select_related("user").filter(key_sha256=key_digest(key)).first()
+
+
 def list_tokens(user: User) -> QuerySet[ApiToken]:
     """The caller's own tokens."""
     return ApiToken.objects.filter(user=user)
@@ -38,5 +48,4 @@ def visible_project_ids(user: access.Caller) -> set[uuid.UUID]:
 
 def usernames(ids: set[uuid.UUID]) -> dict[uuid.UUID, str]:
     """Name by account id, for the ids given."""
-    rows: list[dict[str, Any]] = list(User.objects.filter(pk__in=ids).values("id", "username"))
-    return {row["id"]: row["username"] for row in rows}
+    return dict(User.objects.filter(pk__in=ids).values_list("id", "username"))

@@ -10,10 +10,11 @@ from django.utils import timezone
 
 from apps.core.errors import ConflictError, InvalidValueError, NotFoundError
 from apps.projects import access
-from apps.projects.authentication import key_digest
 from apps.projects.models import ApiToken, Membership, Project, Role, User
+from apps.projects.selectors import key_digest
 from apps.provenance import record
 
+_USED_RESOLUTION = dt.timedelta(minutes=1)
 _DUMMY_HASH = make_password(secrets.token_urlsafe(16))
 
 
@@ -43,6 +44,13 @@ def issue_token(*, user: User, name: str = "", scope: str = ApiToken.Scope.WRITE
     key = secrets.token_urlsafe(32)
     token = ApiToken.objects.create(user=user, name=name or "token", scope=scope, key_sha256=key_digest(key))
     return token, key
+
+
+def note_token_use(*, token: ApiToken) -> None:
+    """Keep when a token was last used, to the minute: most requests write nothing."""
+    now = timezone.now()
+    if token.last_used_at is None or now - token.last_used_at > _USED_RESOLUTION:
+        ApiToken.objects.filter(pk=token.pk).update(last_used_at=now)
 
 
 def revoke_token(*, actor: User, token: ApiToken) -> ApiToken:

@@ -181,7 +181,7 @@ def _closure(ids: Iterable[uuid.UUID], way: tuple[str, str], limit: int, filters
     if filters.depth is not None:
         return _by_frontier(seeds, way, limit, filters, last)
     begin, begin_param = id_list(seeds)
-    allowed, allowed_params = _edge_condition(filters, last)
+    allowed, allowed_params = _edge_condition(filters, last, "walk")
     keep, keep_params = _node_condition(filters)
     sql = f"""
         WITH RECURSIVE walk(id) AS (
@@ -200,7 +200,7 @@ def _by_frontier(
     seeds: list[uuid.UUID], way: tuple[str, str], limit: int, filters: Filters, last: int | None
 ) -> list[uuid.UUID]:
     """Walk step by step: one statement a step, and a last one to keep what was asked for."""
-    allowed, allowed_params = _edge_condition(filters, last)
+    allowed, allowed_params = _edge_condition(filters, last, "f")
     reached: dict[uuid.UUID, None] = dict.fromkeys(seeds)
     frontier = seeds
     plain = _node_condition(filters)[0] == ""
@@ -225,19 +225,23 @@ def _kept(ids: list[uuid.UUID], filters: Filters) -> list[uuid.UUID]:
     return [value for value in ids if value in kept]
 
 
-def _edge_condition(filters: Filters, last: int | None) -> tuple[str, list[Any]]:
-    """Return the condition on ``e`` that the walk goes along.
-
-    The unary plus keeps SQLite from looking up each relation in turn: a node has few edges, so reading all of them from
-    the covering index and dropping the others is faster than one search for every relation.
-    """
-    relation = "+e.relation" if connection.vendor == "sqlite" else "e.relation"
+def _edge_condition(filters: Filters, last: int | None, near: str) -> tuple[str, list[Any]]:
+    """Return the condition on ``e``, reached from ``near.id``, that the walk goes along."""
     walked = list(filters.relations or WALKED)
-    condition = f"{relation} IN ({', '.join(['%s'] * len(walked))})"
+    condition = f"e.relation IN ({', '.join(['%s'] * len(walked))})"
     params: list[Any] = [str(value) for value in walked]
     if last is not None:
-        return f"{condition} AND e.seq <= %s", [*params, last]
-    return condition, params
+        condition, params = f"{condition} AND e.seq <= %s", [*params, last]
+    return _only_for_found(condition, near), params
+
+
+def _only_for_found(condition: str, near: str) -> str:
+    """Return a condition that SQLite cannot test before it comes from ``near``.
+
+    A condition on the joined table alone tells SQLite that a Bloom filter pays, and to build it, it reads that whole
+    table: 177 ms instead of 0.4 at a million edges.  PostgreSQL plans well and gets the bare condition.
+    """
+    return f"CASE WHEN {near}.id IS NOT NULL THEN {condition} END" if connection.vendor == "sqlite" else condition
 
 
 def _node_condition(filters: Filters) -> tuple[str, list[Any]]:
@@ -263,7 +267,7 @@ def _node_condition(filters: Filters) -> tuple[str, list[Any]]:
     joins.append("JOIN provenance_node n ON n.id = walk.id")
     if filters.since is not None or filters.until is not None:
         joins.append("JOIN provenance_event ev ON ev.seq = n.seq")
-    return f"{' '.join(joins)} WHERE {' AND '.join(conditions)}", params
+    return f"{' '.join(joins)} WHERE {_only_for_found(' AND '.join(conditions), 'walk')}", params
 
 
 def _ids(sql: str, params: Sequence[Any]) -> list[uuid.UUID]:

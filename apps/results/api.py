@@ -30,7 +30,8 @@ class StaleListSerializer(serializers.ListSerializer[Any]):
     def to_representation(self, data: Any) -> list[Any]:
         """Mark the rows, then represent them."""
         rows = list(data)
-        self.child.stale_ids = provenance.is_stale([row.pk for row in rows])
+        if isinstance(self.child, StaleMixin):
+            self.child.stale_ids = provenance.is_stale([row.pk for row in rows])
         return super().to_representation(rows)
 
 
@@ -135,7 +136,7 @@ class TableViewSet(ReadViewSet):
         parameters=[OpenApiParameter("format", str, enum=_FORMATS, description="json by default")],
         responses={200: TableDetailSerializer},
     )
-    def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponseBase:
+    def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponseBase:  # type: ignore[override]
         """Answer with the table in the asked form."""
         table = self.get_object()
         form = request.query_params.get("format", "json")

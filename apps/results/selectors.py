@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
+import uuid
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 from django.db.models import QuerySet
 
-from analyses.runner import TABLE_FILE
+from analyses.sdk.values import TABLE_FILE
 from apps.core import storage
 from apps.projects import access
 from apps.results.models import Property, Table
@@ -27,6 +28,19 @@ def list_properties(user: access.Caller) -> QuerySet[Property]:
 def list_tables(user: access.Caller) -> QuerySet[Table]:
     """Tables the caller may see."""
     return access.visible(Table.objects.select_related("job", "image", "store"), user)
+
+
+def scale_dependents(ids: Collection[uuid.UUID], *, uniform: bool) -> set[uuid.UUID]:
+    """Those of the ids that are properties or tables whose values move when the spacing changes.
+
+    ``uniform``: the spacings of all axes change by one factor; else also what depends on their ratios moves.
+    """
+    rows = Property.objects.filter(pk__in=list(ids))
+    moved = set(rows.exclude(scale_exponent=0).values_list("pk", flat=True))  # null too: not simply said, so it may
+    if not uniform:
+        moved |= set(rows.filter(depends_on_anisotropy=True).values_list("pk", flat=True))
+    tables = Table.objects.filter(pk__in=list(ids)).only("pk", "columns")
+    return moved | {table.pk for table in tables if any(column["scale_exponent"] for column in table.columns)}
 
 
 def table_path(table: Table) -> Path:

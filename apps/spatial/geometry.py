@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from apps.core.clean import clean_number
 from apps.core.errors import InvalidValueError
+from apps.core.quote import shown
 
 Array = npt.NDArray[np.float64]
 Point = list[float]
@@ -23,6 +24,10 @@ _TRANSLATION_TOLERANCE: Final = 1e-9
 _MAX_CONDITION: Final = 1e9
 _COVARIANCE_TOLERANCE: Final = 1e-9
 _COVARIANCE_LIMIT: Final = 1e18
+_NO_VARIANCE: Final = (
+    1e-200  # below, products underflow; beside the largest variance they leave covariances below the next
+)
+_NO_COVARIANCE: Final = 1e-80
 IDENTITY: Final = (1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0)
 
 
@@ -35,7 +40,7 @@ def _square(value: object, size: int, *, field: str, limit: float) -> Array:
     if len(flat) == size and all(isinstance(row, Sequence) and not isinstance(row, str) for row in flat):
         if any(len(row) != size for row in flat):
             raise InvalidValueError(
-                f"its rows have {[len(row) for row in flat]} numbers; it must be {wanted}", field=field
+                f"its rows have {shown([len(row) for row in flat])} numbers; it must be {wanted}", field=field
             )
         flat = [number for row in flat for number in row]
     if len(flat) != size * size:
@@ -69,7 +74,7 @@ def clean_matrix(value: object, *, kind: str, field: str = "matrix") -> list[flo
     if matrix[3].tolist() != [0.0, 0.0, 0.0, 1.0]:
         raise InvalidValueError(f"its last row is {matrix[3].tolist()}; it must be 0 0 0 1", field=field)
     linear = matrix[:3, :3]
-    scales = np.linalg.svd(linear, compute_uv=False)
+    scales: Array = np.asarray(np.linalg.svd(linear, compute_uv=False), dtype=np.float64)
     if scales[0] == 0.0 or scales[2] <= scales[0] / _MAX_CONDITION:
         raise InvalidValueError("it is singular: it squeezes space to a plane, a line or a point", field=field)
     _check_handedness(bool(np.linalg.det(linear / scales[0]) < 0.0), kind, field)
@@ -139,9 +144,9 @@ def clean_covariance(value: object, *, field: str = "covariance") -> list[list[f
     variances = np.diag(covariance)
     if float(variances.min()) < 0.0:
         raise InvalidValueError(f"the variance of entry {int(variances.argmin())} is negative", field=field)
-    deviations = np.sqrt(variances)
+    deviations = np.sqrt(np.where(variances < _NO_VARIANCE, 0.0, variances))
     outer = np.outer(deviations, deviations)
-    if bool(np.any(covariance[outer == 0.0] != 0.0)):
+    if bool(np.any(np.abs(covariance[outer == 0.0]) > _NO_COVARIANCE)):
         raise InvalidValueError("an entry of variance 0 has a covariance other than 0", field=field)
     correlation = np.divide(covariance, outer, out=np.zeros_like(covariance), where=outer > 0.0)
     if float(np.abs(correlation - correlation.T).max()) > _COVARIANCE_TOLERANCE:
@@ -155,7 +160,7 @@ def clean_covariance(value: object, *, field: str = "covariance") -> list[list[f
 def clean_point(value: object, *, field: str) -> Point:
     """Return (x, y, z) in um; InvalidValueError unless three finite numbers of at most 1e9."""
     if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != 3:
-        raise InvalidValueError(f"{value!r} is not a point [x, y, z] in um", field=field)
+        raise InvalidValueError(f"{shown(value)} is not a point [x, y, z] in um", field=field)
     return [
         clean_number(number, field=f"{field}.{axis}", limit=LIMIT_UM) for axis, number in zip("xyz", value, strict=True)
     ]
@@ -216,10 +221,10 @@ def clean_geometry(value: object, *, field: str = "geometry") -> dict[str, Any]:
             field=f"{field}.type",
         )
     if not isinstance(kind, str) or kind not in _PLACES:
-        raise InvalidValueError(f"{kind!r} is no type; types: {', '.join(_PLACES)}", field=f"{field}.type")
+        raise InvalidValueError(f"{shown(kind)} is no type; types: {', '.join(_PLACES)}", field=f"{field}.type")
     unknown = sorted(str(key) for key in value if key not in ("type", "coordinates"))
     if unknown:
-        raise InvalidValueError(f"unknown: {', '.join(unknown)}; known: type, coordinates", field=field)
+        raise InvalidValueError(f"unknown: {shown(unknown)}; known: type, coordinates", field=field)
     if "coordinates" not in value:
         raise InvalidValueError("coordinates are missing", field=f"{field}.coordinates")
     return {"type": kind, "coordinates": _PLACES[kind](value["coordinates"], f"{field}.coordinates")}
@@ -261,7 +266,7 @@ def _mesh(value: object, field: str) -> dict[str, Any]:
     edges = Counter(frozenset(pair) for face in triples for pair in itertools.pairwise([*face, face[0]]))
     if any(count != 2 for count in edges.values()):
         raise InvalidValueError(
-            "its faces do not close a surface: an edge belongs to other than two faces", field=field
+            "its faces do not close a surface: an edge belongs to other than two faces", field=f"{field}.faces"
         )
     return {"vertices": vertices, "faces": triples}
 
@@ -271,7 +276,7 @@ def _face(face: object, vertices: int, field: str) -> list[int]:
     whole = all(isinstance(index, int) and not isinstance(index, bool) and 0 <= index < vertices for index in indices)
     if len(indices) != 3 or not whole or len(set(indices)) != 3:
         raise InvalidValueError(
-            f"{face!r} is not three different indices of vertices, 0 to {vertices - 1}", field=field
+            f"{shown(face)} is not three different indices of vertices, 0 to {vertices - 1}", field=field
         )
     return indices
 

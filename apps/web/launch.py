@@ -1,7 +1,7 @@
 """``python -S launch.py <parent pid> <program> <arguments>``: becomes the program, which dies with its parent.
 
-The kernel's request survives ``execve``, so programs that know nothing of it (a broker, a web server) are held too.  This is
-run as a script with nothing but the standard library, because it stands between ``fork`` and ``exec``.
+The request to the kernel survives ``execve``: programs that know nothing of it (a broker, a web server) are held too.
+A script with nothing but the standard library, because it stands between ``fork`` and ``exec``.
 """
 
 from __future__ import annotations

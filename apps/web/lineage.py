@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import textwrap
+import re
 from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any
@@ -16,8 +16,9 @@ from apps.provenance.rows import NodeRow
 from apps.web.present import graphs
 
 MAX_BOXES = 60
-_LINE = 24  # characters that fit a box
+_LINE = 25  # characters that fit a box
 # Projects, memberships and plans are told in the sentences; in the drawing they would hide the way.
+_DRAWN_ACTIVITIES = {"corr:Job", "corr:Acquisition", "corr:SpecimenEvent"}
 _LEFT_OUT = {"prov:Plan", "corr:Project", "corr:Membership"}
 
 
@@ -82,7 +83,7 @@ def _shown(node: NodeRow) -> bool:
         return True
     if node.kind == "agent" or node.type in _LEFT_OUT:
         return False
-    return node.kind != "activity" or node.type == "corr:Job"
+    return node.kind != "activity" or node.type in _DRAWN_ACTIVITIES
 
 
 def picture_of(found: audit.Lineage) -> Picture | None:
@@ -105,6 +106,8 @@ def _node(box: graphs.Box, node: NodeRow, found: audit.Lineage) -> Node:
     if node.hidden:
         return Node(box, ["not visible to you"], "hidden", "A part that you may not see", "hidden", None)
     label = found.labels[node.id]
-    what = node.type.split(":")[-1]
+    title = next((text for text in node.texts.values() if text), label.title) if label.row is None else label.title
+    short = re.sub(r" \(.*| job$|^file ", "", title) if label.row is not None else title
+    what = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", node.type.split(":")[-1]).lower().capitalize()
     css = node.kind + (" self" if node.id == found.target else "")
-    return Node(box, textwrap.wrap(label.title, _LINE, max_lines=1, placeholder="…"), what, label.title, css, label.url)
+    return Node(box, [short if len(short) <= _LINE else f"{short[: _LINE - 1]}…"], what, title, css, label.url)

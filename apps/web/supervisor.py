@@ -1,7 +1,7 @@
 """The one-machine server: web, worker, reaper and the embedded broker as sibling processes, restarted when they die.
 
-The supervisor computes nothing and holds no database connection while it waits.  All of its children die with it, however it
-dies; the death of one leaves the others alone.
+The supervisor computes nothing and holds no database connection while it waits.  All of its children die with it,
+however it dies; the death of one leaves the others alone.
 """
 
 from __future__ import annotations
@@ -208,7 +208,7 @@ class Supervisor:
             time.sleep(_TICK_SECONDS)
         return False
 
-    # --------------------------------------------------------------------------------------------------------- one child
+    # -------------------------------------------------------------------------------------------------------- one child
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         self._stopping = True

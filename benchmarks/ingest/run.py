@@ -3,8 +3,8 @@
     python benchmarks/ingest/run.py [--runs 5] [--edge 512] [--mosaic 16384] [--work DIR] [--peer-python PYTHON]
 
 The limit reads the input, cuts it into the same chunks, compresses every level with the same codec and as many threads,
-and appends all of it to one file; its levels are made by leaving samples out.  Programs take turns, so that a busy moment
-of the machine does not fall on one of them.  Writes ``benchmarks/results/ingest.md`` and ``.json``.
+and appends all of it to one file; its levels are made by leaving samples out.  Programs take turns, so that a busy
+moment of the machine does not fall on one of them.  Writes ``benchmarks/results/ingest.md`` and ``.json``.
 """
 
 from __future__ import annotations
@@ -30,6 +30,14 @@ import programs  # noqa: E402
 RESULTS = HERE.parent / "results"
 MAX_RATIO, MAX_PRIVATE = 2.0, 512 << 20
 SAMPLE_SECONDS = 0.02
+HEADING = """# Ingest: from a TIFF to a finished OME-Zarr store
+
+Written by `benchmarks/ingest/run.py`. Wall and CPU are medians over runs of a process each, from after the imports to
+the finished store; memory is the highest seen in any run, sampled every 20 ms, imports included.
+The limit makes its levels by leaving samples out and holds what it likes in memory. `ours` reads through the project's
+reader, makes exact means, hashes every file and writes the manifest; `synced and read back` adds fsync of every file
+and a verification that reads all bytes again. `of the limit` compares wall times, `CPU of it` processor times.
+"""
 
 
 class MemorySampler(threading.Thread):
@@ -72,14 +80,16 @@ def run_once(python: str, name: str, source: Path, work: Path, threads: int) -> 
     return json.loads(output.splitlines()[-1]) | {"anonymous": sampler.anonymous, "private": sampler.private}
 
 
-def summarise(runs: list[dict], limit_wall: float | None) -> dict:
+def summarise(runs: list[dict], limit: list[dict]) -> dict:
     for key in ("missing", "failed"):
         if key in runs[0]:
             return {key: runs[0][key]}
     summary = {key: statistics.median(r[key] for r in runs) for key in ("wall", "cpu", "bytes", "files")}
     summary |= {key: max(r[key] for r in runs) for key in ("anonymous", "private")}
     summary |= {"wall_all": [round(r["wall"], 3) for r in runs]}
-    return summary | {"ratio": summary["wall"] / (limit_wall or summary["wall"])}
+    for key, name in (("wall", "ratio"), ("cpu", "cpu_ratio")):
+        summary[name] = summary[key] / statistics.median(r[key] for r in limit)
+    return summary
 
 
 def measure(label: str, source: Path, work: Path, options: argparse.Namespace, threads: int) -> dict:
@@ -93,25 +103,33 @@ def measure(label: str, source: Path, work: Path, options: argparse.Namespace, t
             python = options.peer_python if name == "ngff-zarr" and options.peer_python else sys.executable
             runs[name].append(run_once(python, name, source, work, threads))
             print(label, name, runs[name][-1], flush=True)
-    limit_wall = statistics.median(r["wall"] for r in runs["limit"])
-    return {name: summarise(found, limit_wall) for name, found in runs.items() if found}
+    return {name: summarise(found, runs["limit"]) for name, found in runs.items() if found}
 
 
 def table(results: dict) -> str:
-    lines = [
-        "| input | program | wall s | of the limit | CPU s | private MiB | anonymous MiB | stored MiB | files | runs |"
+    columns = [
+        "input",
+        "program",
+        "wall s",
+        "of the limit",
+        "CPU s",
+        "CPU of it",
+        "private MiB",
+        "anonymous MiB",
+        "stored MiB",
     ]
-    lines.append("|---|---|---|---|---|---|---|---|---|---|")
+    columns += ["private MiB", "anonymous MiB", "stored MiB", "files", "runs"]
+    lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
     for label, found in results.items():
         for name, r in found.items():
             if "missing" in r or "failed" in r:
                 reason = f"not installed ({r['missing']})" if "missing" in r else f"failed: {r['failed']}"
-                lines.append(f"| {label} | {name} | {reason} | | | | | | | |")
+                lines.append(f"| {label} | {name} | {reason} | | | | | | | | |")
                 continue
-            lines.append(
-                f"| {label} | {name} | {r['wall']:.2f} | {r['ratio']:.2f} | {r['cpu']:.2f} | {r['private'] / 2**20:.0f} "
-                f"| {r['anonymous'] / 2**20:.0f} | {r['bytes'] / 2**20:.0f} | {r['files']:.0f} | {len(r['wall_all'])} |"
-            )
+            sizes = [f"{r[key] / 2**20:.0f}" for key in ("private", "anonymous", "bytes")]
+            times = [f"{r[key]:.2f}" for key in ("wall", "ratio", "cpu", "cpu_ratio")]
+            cells = [label, name, *times, *sizes, f"{r['files']:.0f}", str(len(r["wall_all"]))]
+            lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
@@ -124,24 +142,15 @@ def report(results: dict, facts: dict) -> str:
             f"- {label}: {r['ratio']:.2f} of the limit (at most {MAX_RATIO}), {r['private'] / 2**20:.0f} MiB private "
             f"(at most {MAX_PRIVATE >> 20}): {'met' if good else 'NOT met'}"
         )
-    return "\n".join(
-        [
-            "# Ingest: from a TIFF to a finished OME-Zarr store",
-            "",
-            "Written by `benchmarks/ingest/run.py`. Wall and CPU are medians over runs of a process each, from after the imports",
-            "to the finished store; memory is the highest seen in any run, sampled every 20 ms, imports included.",
-            "The limit makes its levels by leaving samples out and holds what it likes in memory. `ours` reads through the",
-            "project's reader, makes exact means, hashes every file and writes the manifest; `synced and read back` adds fsync of",
-            "every file and a verification that reads all bytes again.",
-            "",
-            *(f"- {key}: {value}" for key, value in facts.items()),
-            "",
-            *verdicts,
-            "",
-            table(results),
-            "",
-        ]
-    )
+    listed = "\n".join(f"- {key}: {value}" for key, value in facts.items())
+    return f"{HEADING}\n{listed}\n\n" + "\n".join(verdicts) + f"\n\n{table(results)}\n"
+
+
+def filesystem(path: Path) -> str:
+    """Type of the file system that inputs and outputs lie on."""
+    mounts = [line.split()[1:3] for line in Path("/proc/mounts").read_text().splitlines()]
+    within = [(len(point), kind) for point, kind in mounts if path.resolve().is_relative_to(point)]
+    return max(within)[1]
 
 
 def main() -> int:
@@ -167,9 +176,10 @@ def main() -> int:
         results = {label: measure(label, source, work, options, threads) for label, source in made.items()}
     facts = {
         "date": time.strftime("%Y-%m-%d"),
-        "machine": f"{platform.machine()}, {threads} processors, Python {platform.python_version()}, shared with other work",
+        "machine": f"{platform.machine()}, {threads} processors shared with others, Python {platform.python_version()}",
         "load at the end": f"{os.getloadavg()[0]:.1f}",
         "threads": f"{threads} in every program",
+        "work folder": filesystem(options.work or Path(tempfile.gettempdir())),
         "samples": inputs.fibre_volume()[1],
     }
     options.results.mkdir(parents=True, exist_ok=True)

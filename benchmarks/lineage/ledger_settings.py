@@ -1,4 +1,4 @@
-"""Settings with nothing but the ledger, on the database of LEDGER_DATABASE_URL; connections as the installation has them."""
+"""Settings with nothing but the ledger, on the database of LEDGER_DATABASE_URL, connected as an installation is."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Iterator
 from itertools import islice
 
-from django.db import connection
+from django.db import connection, transaction
 
 from apps.provenance.relations import Relation
 
@@ -64,13 +64,12 @@ def _nodes(plan: list[tuple[int, int]]) -> Iterator[tuple[uuid.UUID, str, str]]:
 def fill(edges: int, deep: int) -> tuple[int, int, int]:
     """Write the rows and return (nodes, edges, number of the last study)."""
     plan = _plan(edges, deep)
-    nodes = _insert(
-        "provenance_node", ("id", "kind", "type", "attributes", "seq"), ((*row, "{}", 1) for row in _nodes(plan))
-    )
-    said = (edge for study, steps in plan for edge in _study(study, steps))
-    written = _insert(
-        "provenance_edge", ("relation", "subject_id", "object_id", "role", "seq"), ((*edge, "", 1) for edge in said)
-    )
+    edge_columns = ("relation", "subject_id", "object_id", "role", "seq")
+    said = ((*edge, "", 1) for study, steps in plan for edge in _study(study, steps))
+    with transaction.atomic():
+        rows = ((*row, "{}", 1) for row in _nodes(plan))
+        nodes = _insert("provenance_node", ("id", "kind", "type", "attributes", "seq"), rows)
+        written = _insert("provenance_edge", edge_columns, said)
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE")
     return nodes, written, plan[-1][0]

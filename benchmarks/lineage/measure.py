@@ -1,4 +1,4 @@
-"""Measures one database at one size and prints the figures as JSON: ``python -m benchmarks.lineage.measure EDGES DEEP``."""
+"""Measure one database at one size, print JSON: ``python -m benchmarks.lineage.measure EDGES DEEP``."""
 
 from __future__ import annotations
 
@@ -24,33 +24,36 @@ def median_ms(run: Callable[[], object], repeats: int = REPEATS) -> float:
     return statistics.median(times)
 
 
-def measure_walks(cases: dict[str, uuid.UUID]) -> list[dict]:
+def raw_walk(start: uuid.UUID, way: tuple[str, str]) -> list:
+    """The bare recursion over the same table and connection, without filters."""
     from django.db import connection
 
+    postgres = connection.vendor == "postgresql"
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"WITH RECURSIVE walk(id) AS (SELECT CAST(%s AS {'uuid' if postgres else 'char'}) UNION"
+            f" SELECT e.{way[1]} FROM walk JOIN provenance_edge e ON e.{way[0]} = walk.id) SELECT id FROM walk",
+            [start if postgres else start.hex],
+        )
+        return cursor.fetchall()
+
+
+def measure_walk(name: str, start: uuid.UUID) -> dict:
     from apps.provenance import graph
 
-    def raw(start: uuid.UUID, way: tuple[str, str]) -> list:
-        seed = start if connection.vendor == "postgresql" else start.hex
-        kind = "uuid" if connection.vendor == "postgresql" else "char"
-        with connection.cursor() as cursor:
-            cursor.execute(
-                f"WITH RECURSIVE walk(id) AS (SELECT CAST(%s AS {kind}) UNION SELECT e.{way[1]} FROM walk"
-                f" JOIN provenance_edge e ON e.{way[0]} = walk.id) SELECT id FROM walk",
-                [seed],
-            )
-            return cursor.fetchall()
-
-    rows = []
-    for name, start in cases.items():
-        down = name.startswith("descendants")
-        walk = graph.descendants if down else graph.ancestors
-        way = ("object_id", "subject_id") if down else ("subject_id", "object_id")
-        found = walk([start], limit=10**6)
-        assert {str(value) for value in found} == {str(uuid.UUID(str(row[0]))) for row in raw(start, way)} - {str(start)}
-        repeats = REPEATS if len(found) < 5000 else 5
-        ours, theirs = median_ms(lambda: walk([start], limit=10**6), repeats), median_ms(lambda: raw(start, way), repeats)
-        rows.append({"case": name, "found": len(found), "ours_ms": ours, "raw_ms": theirs})
-    return rows
+    down = name.startswith("descendants")
+    walk = graph.descendants if down else graph.ancestors
+    way = ("object_id", "subject_id") if down else ("subject_id", "object_id")
+    found = walk([start], limit=10**6)
+    raw = {uuid.UUID(str(row[0])) for row in raw_walk(start, way)} - {start}
+    assert set(found) == raw, f"{name}: {len(found)} found, {len(raw)} by the raw query"
+    repeats = REPEATS if len(found) < 5000 else 5
+    return {
+        "case": name,
+        "found": len(found),
+        "ours_ms": median_ms(lambda: walk([start], limit=10**6), repeats),
+        "raw_ms": median_ms(lambda: raw_walk(start, way), repeats),
+    }
 
 
 def measure_writing() -> dict:
@@ -95,7 +98,8 @@ def main() -> None:
         "descendants, a study": load.entity(middle, 0),
         "descendants, deep chain": load.entity(0, 0),
     }
-    print(json.dumps({"nodes": nodes, "edges": written, "walks": measure_walks(cases), **measure_writing()}))
+    walks = [measure_walk(name, start) for name, start in cases.items()]
+    print(json.dumps({"nodes": nodes, "edges": written, "walks": walks, **measure_writing()}))
 
 
 if __name__ == "__main__":

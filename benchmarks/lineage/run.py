@@ -1,7 +1,7 @@
 """Lineage at ten thousand and one million edges beside the raw recursive query, on SQLite and PostgreSQL.
 
-Run from the root of the checkout: ``python -m benchmarks.lineage.run``.  CORR_TEST_POSTGRES_URL names the server where a
-database may be made.  Writes ``benchmarks/results/lineage.{json,md}``; ends with 1 if a target is missed.
+Run from the root of the checkout: ``python -m benchmarks.lineage.run``.  CORR_TEST_POSTGRES_URL names the server where
+a database may be made.  Writes ``benchmarks/results/lineage.{json,md}``; ends with 1 if a target is missed.
 """
 
 from __future__ import annotations
@@ -70,13 +70,13 @@ def table(results: list[dict]) -> str:
         "| database | edges | case | found | ours (ms) | raw CTE (ms) | ratio | allowed (ms) | held |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
-    for result in results:
-        for walk in result["walks"]:
-            lines.append(
-                f"| {result['database']} | {result['edges']:,} | {walk['case']} | {walk['found']:,} |"
-                f" {walk['ours_ms']:.2f} | {walk['raw_ms']:.2f} | {walk['ours_ms'] / walk['raw_ms']:.2f} |"
-                f" {allowed(walk):.2f} | {'yes' if held(walk) else 'NO'} |"
-            )
+    lines += [
+        f"| {result['database']} | {result['edges']:,} | {walk['case']} | {walk['found']:,} |"
+        f" {walk['ours_ms']:.2f} | {walk['raw_ms']:.2f} | {walk['ours_ms'] / walk['raw_ms']:.2f} |"
+        f" {allowed(walk):.2f} | {'yes' if held(walk) else 'NO'} |"
+        for result in results
+        for walk in result["walks"]
+    ]
     return "\n".join(lines)
 
 
@@ -110,10 +110,11 @@ def main() -> None:
     words = ", ".join(f"{name} {version}" for name, version in report["versions"].items())
     (RESULTS / "lineage.md").write_text(
         "# Lineage beside the raw recursive query\n\n"
-        "`python -m benchmarks.lineage.run`. Medians of single runs on one machine, good as ratios. The raw query is the\n"
-        "bare recursion over the same table and connection, without filters. Both answer the same ids, which is checked.\n"
+        "`python -m benchmarks.lineage.run`. Medians on one shared machine, good as ratios. The raw query is the bare\n"
+        "recursion over the same table and connection, without filters. Both answer the same ids, which is checked.\n"
         f"Target: at most {FACTOR:g} times the raw query plus {SLACK_MS:g} ms. {words}.\n\n"
-        f"{table(results)}\n\n## Writing\n\nThrough `record.act`, commit included. A record is a node or a relation.\n\n"
+        f"{table(results)}\n\n## Writing\n\n"
+        "Through `record.act`, commit included. A record is a node or a relation.\n\n"
         f"{writing_table(results)}\n"
     )
     sys.exit(0 if all(held(walk) for result in results for walk in result["walks"]) else 1)

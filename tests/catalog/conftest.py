@@ -18,3 +18,9 @@ def as_user() -> Any:
         return client
 
     return make
+
+
+@pytest.fixture(autouse=True)
+def _fast_passwords(settings: Any) -> None:
+    """Hash passwords quickly: these tests make many accounts and log none of them in."""
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
-
 import pytest
 from django.db import IntegrityError, transaction
 
@@ -94,7 +92,7 @@ def test_a_piece_of_another_origin_project_or_of_itself_is_refused():
         ({"child": ChildSpec(name="a")}, "child"),
         ({"kind": "cut", "child": ChildSpec(name=" ")}, "child.name"),
         ({"geometry": {"type": "point"}}, "geometry"),
-        ({"occurred_at": dt.datetime(2024, 5, 1)}, "occurred_at"),
+        ({"occurred_at": NOON.replace(tzinfo=None)}, "occurred_at"),
         ({"conditions": {"t": {"value": 1, "unit": "degC"}}}, "conditions.t.unit"),
         ({"performed_by": "a\x00"}, "performed_by"),
     ],

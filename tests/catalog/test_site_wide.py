@@ -28,7 +28,7 @@ MATERIALS, INSTRUMENTS, CALIBRATIONS = "/api/v1/materials/", "/api/v1/instrument
 CONDUCTIVITY = {"quantity": "thermal_conductivity", "value": 0.2, "unit": "W/(m.K)", "u": 0.01, "source": "handbook"}
 
 
-def calibration_body(instrument, **changes):
+def calibration_body(instrument, changes=None):
     body = {
         "instrument": str(instrument.pk),
         "factor": 1.01,
@@ -36,7 +36,7 @@ def calibration_body(instrument, **changes):
         "standard": "grating",
         "measured_at": "2024-05-01",
     }
-    return body | changes
+    return body | (changes or {})
 
 
 # ----------------------------------------------------------------------------------------------------------- materials
@@ -167,15 +167,19 @@ def test_a_bad_instrument_names_its_field(as_user, change, field):
 
 def test_versions_go_on_and_each_is_superseded_once(as_user):
     staff, instrument = as_user(StaffFactory()), InstrumentFactory()
-    first = staff.post(CALIBRATIONS, calibration_body(instrument, valid_range={"kv": [5, 30]}, axes="yx"))
+    first = staff.post(CALIBRATIONS, calibration_body(instrument, {"valid_range": {"kv": [5, 30]}, "axes": "yx"}))
     assert first.status_code == 201, first.content
-    assert (first.json()["version"], first.json()["axes"], first.json()["valid_range"]) == (1, "xy", {"kv": [5.0, 30.0]})
-    body = calibration_body(instrument, supersedes=first.json()["id"])
+    assert (first.json()["version"], first.json()["axes"], first.json()["valid_range"]) == (
+        1,
+        "xy",
+        {"kv": [5.0, 30.0]},
+    )
+    body = calibration_body(instrument, {"supersedes": first.json()["id"]})
     second = staff.post(CALIBRATIONS, body)
     assert second.json()["version"] == 2
     assert staff.get(f"{CALIBRATIONS}{first.json()['id']}/").json()["superseded_by"] == second.json()["id"]
     assert staff.post(CALIBRATIONS, body).status_code == 409
-    body = calibration_body(InstrumentFactory(), supersedes=second.json()["id"])
+    body = calibration_body(InstrumentFactory(), {"supersedes": second.json()["id"]})
     assert list(staff.post(CALIBRATIONS, body).json()["errors"]) == ["supersedes"]
 
 
@@ -195,7 +199,7 @@ def test_versions_go_on_and_each_is_superseded_once(as_user):
     ],
 )
 def test_a_bad_calibration_names_its_field(as_user, change, field):
-    answer = as_user(StaffFactory()).post(CALIBRATIONS, calibration_body(InstrumentFactory(), **change))
+    answer = as_user(StaffFactory()).post(CALIBRATIONS, calibration_body(InstrumentFactory(), change))
     assert (answer.status_code, list(answer.json()["errors"])) == (400, [field])
     assert not Calibration.objects.exists()
 

@@ -221,9 +221,7 @@ def test_the_tree_is_nested_and_names_the_way_up(as_user):
 
 def test_states_come_in_order(as_user):
     specimen = SpecimenFactory()
-    services.record_event(
-        actor=specimen.created_by, specimen=specimen, kind="polish", occurred_at=specimen.created_at
-    )
+    services.record_event(actor=specimen.created_by, specimen=specimen, kind="polish", occurred_at=specimen.created_at)
     states = as_user(specimen.created_by).get(f"{URL}{specimen.pk}/states/").json()["results"]
     assert [state["number"] for state in states] == [0, 1]
     assert states[0]["opened_by"] is None

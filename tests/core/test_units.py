@@ -50,8 +50,34 @@ def test_a_usual_slip_is_answered_with_the_code_that_was_meant(slip, meant):
 
 @pytest.mark.parametrize(
     "code",
-    ["", "foo", "m/", "(m", "m)", "m 2", "0", "m0", "10*9999", 3, None, "Cel/min", "2m", "[", "{a", "..", "m²", "m\x00", "x" * 33]
-    + ["Ym120", "ym-120/ym120", "m١", "١", True, ["um"], "(" * 32],
+    [
+        "",
+        "foo",
+        "m/",
+        "(m",
+        "m)",
+        "m 2",
+        "0",
+        "m0",
+        "10*9999",
+        3,
+        None,
+        "Cel/min",
+        "2m",
+        "[",
+        "{a",
+        "..",
+        "m²",
+        "m\x00",
+        "x" * 33,
+        "Ym120",
+        "ym-120/ym120",
+        "m١",
+        "١",
+        True,
+        ["um"],
+        "(" * 32,
+    ],
 )
 def test_what_is_no_code_is_refused(code):
     with pytest.raises(InvalidValueError):
@@ -61,9 +87,11 @@ def test_what_is_no_code_is_refused(code):
 @given(st.text(max_size=40))
 def test_any_text_is_parsed_or_refused(text):
     try:
-        assert parse_unit(text).factor > 0
-    except InvalidValueError as refused:
-        assert repr(text) in refused.message
+        unit = parse_unit(text)
+    except InvalidValueError:
+        return
+    assert unit.code == text
+    assert 0 < unit.factor < math.inf
 
 
 @pytest.mark.parametrize(

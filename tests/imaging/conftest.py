@@ -41,6 +41,7 @@ def data_root(tmp_path: Path, settings: Any) -> Iterator[Path]:
     root = tmp_path / "data"
     root.mkdir()
     settings.CORR_DATA_ROOT = root
+    settings.BASE_DIR = Path(__file__).resolve().parents[2]  # TEMPORARY
     settings.ROOT_URLCONF = "tests.imaging.urls"
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # nobody guesses at these
     chunks._entries.cache_clear()
@@ -122,7 +123,7 @@ def upload(client: APIClient, acquisition: Acquisition, *files: tuple[str, bytes
 
 
 @pytest.fixture
-def ingested(ada: User) -> Callable[..., Job]:
+def ingested(transactional_db: None, ada: User) -> Callable[..., Job]:
     """Receive files into an acquisition and run its ingest for real."""
 
     def run(acquisition: Acquisition, *files: tuple[str, bytes], overrides: Any = None) -> Job:

@@ -54,17 +54,17 @@ def _not_stopping() -> Iterator[None]:
     runner.shutting_down.clear()
 
 
-@pytest.fixture()
+@pytest.fixture
 def user(transactional_db: None) -> User:
     return create_user(username="ada", password="a-long-enough-word")
 
 
-@pytest.fixture()
+@pytest.fixture
 def project(user: User) -> Project:
     return create_project(actor=user, name="fibres")
 
 
-@pytest.fixture()
+@pytest.fixture
 def make_job(user: User, project: Project) -> Callable[..., Job]:
     def make(do: str = "nothing", *, content_key: str = "", seed: int = 0, **params: Any) -> Job:
         with record.act("job.submit", actor=user, project=project.pk) as act:
@@ -82,7 +82,7 @@ def make_job(user: User, project: Project) -> Callable[..., Job]:
     return make
 
 
-@pytest.fixture()
+@pytest.fixture
 def nothing_left(data_root: Path) -> Callable[[], None]:
     """Say that no staging and no bytes without a row are there."""
 

@@ -73,7 +73,7 @@ def child_of(job: Job) -> psutil.Process | None:
     return None
 
 
-# ------------------------------------------------------------------------------------------------------------- succeeded
+# ------------------------------------------------------------------------------------------------------------ succeeded
 
 
 def test_a_job_succeeds_and_says_on_what_it_ran(make_job: Make, nothing_left: Callable[[], None]) -> None:
@@ -175,7 +175,7 @@ def test_the_child_sees_no_secret_and_no_stdin(make_job: Make, settings: Any) ->
     assert value["cwd"].endswith("/scratch")
 
 
-# ------------------------------------------------------------------------------------------------ failed, errored, limits
+# ---------------------------------------------------------------------------------------------- failed, errored, limits
 
 
 @pytest.mark.parametrize(
@@ -251,7 +251,7 @@ def test_what_a_child_started_dies_with_it(make_job: Make, tmp_path: Path) -> No
     )
 
 
-# ---------------------------------------------------------------------------------------------------------------- cancel
+# --------------------------------------------------------------------------------------------------------------- cancel
 
 
 def test_cancel_stops_a_running_child_soon(make_job: Make, user: User, nothing_left: Callable[[], None]) -> None:
@@ -279,7 +279,7 @@ def test_cancel_kills_a_child_that_does_not_listen(
     nothing_left()
 
 
-# ------------------------------------------------------------------------------------------------- lost, killed, stopped
+# ------------------------------------------------------------------------------------------------ lost, killed, stopped
 
 
 def test_a_child_killed_from_outside_is_tried_again(make_job: Make, nothing_left: Callable[[], None]) -> None:

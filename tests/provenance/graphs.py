@@ -31,7 +31,10 @@ def lineages(draw: st.DrawFn, max_nodes: int = 12) -> tuple[list[NodeRow], list[
         for index, kind in enumerate(kinds)
     ]
     if len({node.id for node in nodes}) < len(nodes):
-        nodes = [NodeRow(id=uuid.uuid5(uuid.NAMESPACE_OID, str(i)), kind=n.kind, type=n.type, seq=n.seq) for i, n in enumerate(nodes)]
+        nodes = [
+            NodeRow(id=uuid.uuid5(uuid.NAMESPACE_OID, str(i)), kind=n.kind, type=n.type, seq=n.seq)
+            for i, n in enumerate(nodes)
+        ]
     pairs = [(later, earlier) for later in range(len(nodes)) for earlier in range(later)]
     edges = []
     for later, earlier in draw(st.lists(st.sampled_from(pairs), unique=True, max_size=30)):
@@ -44,7 +47,8 @@ def lineages(draw: st.DrawFn, max_nodes: int = 12) -> tuple[list[NodeRow], list[
 def store(nodes: list[NodeRow], edges: list[EdgeRow]) -> None:
     """Write rows without events: only the graph is asked."""
     Node.objects.bulk_create(
-        Node(id=n.id, kind=n.kind, type=n.type, project=n.project, attributes=dict(n.attributes), seq=n.seq) for n in nodes
+        Node(id=n.id, kind=n.kind, type=n.type, project=n.project, attributes=dict(n.attributes), seq=n.seq)
+        for n in nodes
     )
     Edge.objects.bulk_create(
         Edge(relation=e.relation, subject_id=e.subject, object_id=e.object, role=e.role, seq=e.seq) for e in edges

@@ -17,7 +17,9 @@ def main() -> None:
         "missing_triggers": checks.missing_triggers(),
         "seqs": list(Event.objects.order_by("seq").values_list("seq", flat=True)),
         "links": list(Event.objects.order_by("seq").values_list("prev_hash", "hash")),
-        "images": list(Node.objects.filter(type="test:Image", attributes__has_key="corr:turn").values_list("attributes", flat=True)),
+        "images": list(
+            Node.objects.filter(type="test:Image", attributes__has_key="corr:turn").values_list("attributes", flat=True)
+        ),
         "accounts": Node.objects.filter(type="prov:Person", attributes__has_key="corr:account").count(),
         "named": Node.objects.filter(type="prov:Person").exclude(attributes__has_key="corr:account").count(),
         "software": Node.objects.filter(type="prov:SoftwareAgent").count(),

@@ -1,4 +1,4 @@
-"""Settings of writers that run as processes of their own: nothing but the ledger, on the database that the test names."""
+"""Settings of writers in processes of their own: nothing but the ledger, on the database that the test names."""
 
 from __future__ import annotations
 

@@ -69,8 +69,18 @@ def test_known_types(value, expected):
 @pytest.mark.parametrize(
     "value",
     [
-        float("nan"), float("inf"), np.float64("nan"), "a\x00", "\ud800", {1: 2}, {"a\x00": 1}, {1, 2}, b"x",
-        dt.datetime(2026, 1, 1), object(), np.zeros(3),  # noqa: DTZ001
+        float("nan"),
+        float("inf"),
+        np.float64("nan"),
+        "a\x00",
+        "\ud800",
+        {1: 2},
+        {"a\x00": 1},
+        {1, 2},
+        b"x",
+        dt.datetime(2026, 1, 1),  # noqa: DTZ001
+        object(),
+        np.zeros(3),
     ],
 )
 def test_what_cannot_be_recorded_is_named_with_its_path(value):

@@ -115,8 +115,14 @@ def test_a_fork_is_refused_by_a_constraint():
     third = Event.objects.get(seq=3)
     with pytest.raises(IntegrityError), transaction.atomic():
         Event.objects.create(
-            seq=6, recorded_at=third.recorded_at, activity=third.activity, verb="x", version=1, payload="{}",
-            prev_hash=third.prev_hash, hash="ab" * 32,
+            seq=6,
+            recorded_at=third.recorded_at,
+            activity=third.activity,
+            verb="x",
+            version=1,
+            payload="{}",
+            prev_hash=third.prev_hash,
+            hash="ab" * 32,
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
+from itertools import pairwise
 
 import networkx as nx
 import pytest
@@ -27,11 +28,7 @@ fast = settings(
 )
 
 
-class _RollBackError(Exception):
-    pass
-
-
-class fresh:
+class Fresh:
     """Write a lineage for the body and take it away again."""
 
     def __init__(self, drawn):
@@ -59,7 +56,7 @@ def test_closures_equal_networkx(drawn, data):
     up = set().union(*(nx.descendants(expected, seed) for seed in seeds)) - seeds
     down = set().union(*(nx.ancestors(expected, seed) for seed in seeds)) - seeds
     chosen = sorted(relations) if relations else None
-    with fresh(drawn):
+    with Fresh(drawn):
         found_up = graph.ancestors(seeds, limit=1000, relations=chosen, as_of=as_of)
         found_down = graph.descendants(seeds, limit=1000, relations=chosen, as_of=as_of)
     assert (len(found_up), set(found_up)) == (len(up), up)
@@ -87,7 +84,7 @@ def test_depth_kind_and_type_equal_networkx(drawn, data):
             and (types is None or node.type in types)
         )
 
-    with fresh(drawn):
+    with Fresh(drawn):
         shallow = graph.ancestors([seed], limit=1000, filters=Filters(kinds=kinds, types=types, depth=depth))
         whole = graph.ancestors([seed], limit=1000, filters=Filters(kinds=kinds, types=types))
     assert sorted(shallow) == sorted(n for n in lengths if kept(n, depth))
@@ -104,7 +101,7 @@ def test_a_neighbourhood_has_all_edges_among_its_nodes(drawn, data):
     walked = reference(nodes, edges, ALL)
     both = {seed} | nx.descendants(walked, seed) | nx.ancestors(walked, seed)
     larger = max(len(nx.descendants(walked, seed)), len(nx.ancestors(walked, seed)))
-    with fresh(drawn):
+    with Fresh(drawn):
         whole = graph.neighbourhood([seed], direction="both", limit=1000)
         cut = graph.neighbourhood([seed], direction="both", limit=limit)
     assert {node.id for node in whole.nodes} == both
@@ -119,10 +116,7 @@ def test_a_neighbourhood_has_all_edges_among_its_nodes(drawn, data):
 
 def chain(length: int) -> tuple[list[NodeRow], list[EdgeRow]]:
     nodes = [NodeRow(uuid.UUID(int=i + 1), "entity", "test:Image", seq=i + 1) for i in range(length)]
-    edges = [
-        EdgeRow("wasDerivedFrom", later.id, earlier.id, seq=later.seq)
-        for earlier, later in zip(nodes, nodes[1:], strict=False)
-    ]
+    edges = [EdgeRow("wasDerivedFrom", later.id, earlier.id, seq=later.seq) for earlier, later in pairwise(nodes)]
     return nodes, edges
 
 
@@ -143,7 +137,7 @@ def test_a_deep_chain_takes_one_statement_and_a_cap_holds():
 def test_the_number_of_statements_does_not_grow():
     counts = []
     for length in (3, 300, 3000):
-        with fresh(chain(length)):
+        with Fresh(chain(length)):
             with CaptureQueriesContext(connection) as queries:
                 graph.neighbourhood([uuid.UUID(int=length)], direction="both", limit=10_000)
             counts.append(len([query for query in queries if "SAVEPOINT" not in query["sql"]]))
@@ -161,7 +155,7 @@ def test_filters_by_agent_and_server_time(ann, project):
     with record.act("make", actor=ann, project=project) as act:
         act.created(images[2])
         act.derived(images[2], images[1])
-    first, second, third = Event.objects.order_by("seq").values_list("recorded_at", flat=True)
+    first, _, third = Event.objects.order_by("seq").values_list("recorded_at", flat=True)
 
     def kept(**filters):
         found = graph.ancestors([images[2].id], limit=100, filters=Filters(types=["test:Image"], **filters))

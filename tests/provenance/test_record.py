@@ -1,3 +1,4 @@
+# ruff: noqa: PT012 - what fails is the act as a whole, and its body is several statements
 """What an act writes, and that a failed one writes nothing."""
 
 from __future__ import annotations
@@ -36,7 +37,9 @@ def test_one_act_is_one_event_with_all_statements(ann, project):
     event = Event.objects.get()
     assert (event.seq, event.verb, event.project, event.activity) == (1, "image.acquire", project, act.id)
     payload = json.loads(event.payload)
-    assert {node["id"] for node in payload["nodes"]} == {f"urn:uuid:{n}" for n in Node.objects.values_list("id", flat=True)}
+    assert {node["id"] for node in payload["nodes"]} == {
+        f"urn:uuid:{n}" for n in Node.objects.values_list("id", flat=True)
+    }
     assert edges(Relation.WAS_GENERATED_BY) == {(specimen.id, act.id), (image.id, act.id)}
     assert edges(Relation.WAS_ATTRIBUTED_TO) == {(specimen.id, ann.pk), (image.id, ann.pk)}
     assert edges(Relation.WAS_ASSOCIATED_WITH) == {(act.id, ann.pk)}
@@ -45,7 +48,10 @@ def test_one_act_is_one_event_with_all_statements(ann, project):
     assert derivation.role == "field"
     node = Node.objects.get(id=specimen.id)
     assert (node.kind, node.type, node.project, node.attributes) == (
-        "entity", "test:Specimen", project, {"corr:label": "S1"},
+        "entity",
+        "test:Specimen",
+        project,
+        {"corr:label": "S1"},
     )
     assert checks.verify_chain() == []
 
@@ -70,7 +76,10 @@ def test_names_and_reasons_are_not_in_the_hashed_record(ann, project):
     for secret in ("Smith", "smith", "ann"):
         assert secret not in hashed
     assert set(ErasableText.objects.values_list("name", "text")) == {
-        ("reason", "Smith asked"), ("file_name", "smith.tif"), ("name", "Jo Smith"), ("name", "ann"),
+        ("reason", "Smith asked"),
+        ("file_name", "smith.tif"),
+        ("name", "Jo Smith"),
+        ("name", "ann"),
     }
 
 
@@ -87,7 +96,7 @@ def test_a_bad_statement_undoes_the_rows_of_the_service_too(ann, project):
     with record.act("seed", actor=ann, project=project):
         pass
     with pytest.raises(RecordError, match="never recorded"), record.act("x", actor=ann, project=project) as act:
-        # a row written by the service in the same transaction, here one of the ledger's tables since no other is at hand
+        # a row written by the service in the same transaction; here one of the ledger, since no other table is at hand
         Node.objects.create(id=uuid.uuid4(), kind="entity", type="corr:Row", seq=99)
         act.used(uuid.uuid4())
     assert not Node.objects.filter(type="corr:Row").exists()
@@ -341,7 +350,12 @@ def test_a_derivation_takes_few_statements(ann, project):
     source = Image(project_id=project)
     with record.act("create", actor=ann, project=project) as act:
         act.created(source)
-    with CaptureQueriesContext(connection, ) as queries, record.act("run", actor=ann, project=project) as act:
+    with (
+        CaptureQueriesContext(
+            connection,
+        ) as queries,
+        record.act("run", actor=ann, project=project) as act,
+    ):
         act.used(source)
         for _ in range(50):
             made = Image(project_id=project)

@@ -62,7 +62,11 @@ def test_detail_routes_exist():
 
 def test_a_registration_knows_kind_type_and_project(project):
     entry = registry.registration_of(Specimen(project_id=project))
-    assert (entry.kind, entry.type, entry.project_of(Specimen(project_id=project))) == ("entity", "test:Specimen", project)
+    assert (entry.kind, entry.type, entry.project_of(Specimen(project_id=project))) == (
+        "entity",
+        "test:Specimen",
+        project,
+    )
     assert registry.registration_of(Run).kind == "activity"
     assert registry.registration_of(Member()).project_of(Member()) is None
     assert entry.project_of(Specimen()) is None

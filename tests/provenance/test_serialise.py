@@ -35,15 +35,34 @@ def test_any_lineage_parses_back_equal_from_both_forms(drawn):
 
 def rich() -> tuple[list[NodeRow], list[EdgeRow]]:
     attributes = {
-        "corr:spacing": 0.65, "count": 3, "ok": True, "none": None, "many": ["a", "b"], "params": {"k": [1, 2.5]},
-        "matrix": [[1, 0], [0, 1]], "text": 'with "quotes", {braces} and µ',
+        "corr:spacing": 0.65,
+        "count": 3,
+        "ok": True,
+        "none": None,
+        "many": ["a", "b"],
+        "params": {"k": [1, 2.5]},
+        "matrix": [[1, 0], [0, 1]],
+        "text": 'with "quotes", {braces} and µ',
     }
     nodes = [
-        NodeRow(A, "entity", "corr:Image", attributes=attributes, texts={"file_name": "a.tif", "note": None},
-                recorded_at=dt.datetime(2026, 1, 2, 3, 4, 5, tzinfo=dt.UTC)),
-        NodeRow(B, "activity", "corr:Act", attributes={
-            "prov:startTime": "2026-03-01T12:00:00.000000Z", "prov:endTime": "2026-03-01T12:05:00.000000Z",
-            "corr:verb": "run"}),
+        NodeRow(
+            A,
+            "entity",
+            "corr:Image",
+            attributes=attributes,
+            texts={"file_name": "a.tif", "note": None},
+            recorded_at=dt.datetime(2026, 1, 2, 3, 4, 5, tzinfo=dt.UTC),
+        ),
+        NodeRow(
+            B,
+            "activity",
+            "corr:Act",
+            attributes={
+                "prov:startTime": "2026-03-01T12:00:00.000000Z",
+                "prov:endTime": "2026-03-01T12:05:00.000000Z",
+                "corr:verb": "run",
+            },
+        ),
         NodeRow(C, "agent", "prov:Person", texts={"name": "ann"}),
         NodeRow(D, "entity", "prov:Plan", attributes={"plugin": "bulk.bounds"}),
     ]

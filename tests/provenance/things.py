@@ -1,3 +1,4 @@
+# ruff: noqa: DJ008 - they are never shown
 """Things and people for the ledger to record; rows of no table, since the ledger knows ids only."""
 
 from __future__ import annotations

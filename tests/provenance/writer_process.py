@@ -1,7 +1,7 @@
 """One of several writers: ``python -m tests.provenance.writer_process NUMBER ACTS``; with ``-`` it makes the tables.
 
-Every fourth act fails after it said something.  All writers use the same new accounts, software and named person, so that
-each is made on first use by whoever comes first.
+Every fourth act fails after it said something.  All writers use the same new accounts, software and named person, so
+that each is made on first use by whoever comes first.
 """
 
 from __future__ import annotations

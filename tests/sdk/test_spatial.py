@@ -13,7 +13,7 @@ finite = st.floats(-1e3, 1e3, allow_subnormal=False)
 def rotation(axis, angle):
     axis = np.asarray(axis, float) / np.linalg.norm(axis)
     cross = np.cross(np.eye(3), axis)
-    return np.eye(3) * np.cos(angle) + np.outer(axis, axis) * (1 - np.cos(angle)) - cross * np.sin(angle)
+    return np.eye(3) * np.cos(angle) + np.outer(axis, axis) * (1 - np.cos(angle)) + cross * np.sin(angle)
 
 
 def affine(linear, shift=(0, 0, 0)):

@@ -116,7 +116,7 @@ class CalibrationViewSet(RowViewSet):
         """Withdraw the calibration (staff); answers with what goes stale, as far as the caller may see it."""
         calibration = self.get_object()
         reason = self.checked(request, ReasonSerializer)["reason"]
-        stale = services.withdraw_calibration(actor=request.user, calibration=calibration, reason=reason)
+        stale = services.withdraw_calibration(actor=self.actor, calibration=calibration, reason=reason)
         body = self.represented(calibration)
         things = ThingSerializer(selectors.visible_things(stale, request.user), many=True).data
         return Response(body | {"stale": things})

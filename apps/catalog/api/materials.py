@@ -78,7 +78,7 @@ class MaterialInput(StrictSerializer):
     name = serializers.CharField(max_length=200)
     description = serializers.CharField(max_length=20_000, allow_blank=True, required=False)
     composition = serializers.CharField(max_length=200, allow_blank=True, required=False)
-    properties = MaterialValueInput(many=True, required=False, max_length=200)
+    properties = serializers.ListField(child=MaterialValueInput(), required=False, max_length=200)
 
 
 class MaterialFilter(filters.FilterSet):
@@ -112,5 +112,5 @@ class MaterialViewSet(RowViewSet):
         """Add a value, or supersede an earlier one (staff)."""
         material = self.get_object()
         values = self.checked(request, MaterialPropertyInput)
-        row = services.add_material_property(actor=request.user, material=material, **values)
+        row = services.add_material_property(actor=self.actor, material=material, **values)
         return Response(MaterialPropertySerializer(row).data, status=status.HTTP_201_CREATED)

@@ -141,7 +141,7 @@ class SpecimenViewSet(RowViewSet):
         specimen = self.get_object()
         serializer = SpecimenWordsSerializer(data=request.data, partial=True)
         serializer.is_valid(raise_exception=True)
-        services.update_specimen(actor=request.user, specimen=specimen, **serializer.validated_data)
+        services.update_specimen(actor=self.actor, specimen=specimen, **serializer.validated_data)
         return Response(self.represented(specimen))
 
     @extend_schema(responses={200: TreeSerializer}, filters=False)

@@ -13,6 +13,7 @@ from apps.catalog.models import Calibration, Instrument
 from apps.catalog.services.staleness import mark_stale
 from apps.core.clean import TEXT_LENGTH, clean_number, clean_ranges, clean_text, constraint_refuses
 from apps.core.errors import ConflictError, CorrError, InvalidValueError
+from apps.core.quote import shown
 from apps.projects import access
 from apps.projects.models import User
 from apps.provenance import record
@@ -103,9 +104,9 @@ def create_calibration(
     return calibration
 
 
-def _clean_axes(axes: str) -> str:
+def _clean_axes(axes: object) -> str:
     if not isinstance(axes, str) or not axes or set(axes) - set(_AXES) or len(set(axes)) != len(axes):
-        raise InvalidValueError(f"{axes!r} must be some of x, y, z, each once, e.g. 'xy'", field="axes")
+        raise InvalidValueError(f"{shown(axes)} must be some of x, y, z, each once, e.g. 'xy'", field="axes")
     return "".join(sorted(axes))
 
 

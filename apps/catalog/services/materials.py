@@ -9,6 +9,7 @@ from typing import Any, Final
 from apps.catalog.models import Material, MaterialProperty
 from apps.core.clean import TEXT_LENGTH, clean_number, clean_text, constraint_refuses
 from apps.core.errors import ConflictError, CorrError, InvalidValueError
+from apps.core.quote import shown
 from apps.core.units import check_quantity_unit
 from apps.projects import access
 from apps.projects.models import User
@@ -130,7 +131,7 @@ def _checked_property(material: Material, item: Mapping[str, Any], path: str = "
         quantity = clean_text(item.get("quantity", ""), field="quantity", required=True)
         if not _QUANTITY.fullmatch(quantity):
             raise InvalidValueError(
-                f"{quantity!r} is no name of a quantity; write e.g. thermal_conductivity", field="quantity"
+                f"{shown(quantity)} is no name of a quantity; write e.g. thermal_conductivity", field="quantity"
             )
         u = item.get("u")
         return MaterialProperty(

@@ -153,6 +153,8 @@ def update_specimen(*, actor: User, specimen: Specimen, **changes: Any) -> Speci
         if name not in _CLEANERS:
             raise InvalidValueError(f"{name} does not change; what changes: {', '.join(_CLEANERS)}", field=name)
     words = clean_words(changes)
+    if not words:
+        return specimen
     with (
         name_refused(words.get("name", "")),
         record.act("update_specimen", actor=actor, project=specimen.project_id) as act,

@@ -114,9 +114,9 @@ def problem_handler(error: Exception, context: Mapping[str, Any]) -> Response | 
         return _from_database(error)
     if isinstance(error, exceptions.APIException):
         headers = {}
-        if getattr(error, "auth_header", None):
-            headers["WWW-Authenticate"] = error.auth_header
-        if getattr(error, "wait", None):
-            headers["Retry-After"] = str(int(error.wait))
+        if scheme := getattr(error, "auth_header", None):
+            headers["WWW-Authenticate"] = str(scheme)
+        if wait := getattr(error, "wait", None):
+            headers["Retry-After"] = str(int(wait))
         return _from_drf(error, headers)
     return None

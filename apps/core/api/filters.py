@@ -15,7 +15,9 @@ _ALWAYS = frozenset({"cursor", "limit", "format"})
 class StrictFilterBackend(DjangoFilterBackend):
     """django-filter that refuses parameters it does not know, and NUL characters."""
 
-    def filter_queryset(self, request: Request, queryset: QuerySet[Any], view: Any) -> QuerySet[Any]:
+    def filter_queryset(  # type: ignore[override]
+        self, request: Request, queryset: QuerySet[Any], view: Any
+    ) -> QuerySet[Any]:
         """Return the filtered rows; ValidationError (400) names an unknown parameter and the known ones."""
         known = set(_ALWAYS) | set(getattr(view, "extra_query_params", ()))
         filterset_class = self.get_filterset_class(view, queryset)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from rest_framework import mixins, viewsets
 
 UUID_PATTERN = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
@@ -13,7 +11,3 @@ class ReadViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Gen
     """List and detail of what ``get_queryset`` lets the caller see."""
 
     lookup_value_regex = UUID_PATTERN
-
-    def get_serializer_context(self) -> dict[str, Any]:
-        """Context for serialisers; the request may be absent while the schema is made."""
-        return super().get_serializer_context()

@@ -21,7 +21,12 @@ URLS = [
     ),
     path(
         "images/<uuid:pk>/thumbnail.png",
-        ImageViewSet.as_view({"get": "thumbnail"}, content_negotiation_class=AnyNegotiation, filterset_class=None),
+        ImageViewSet.as_view(
+            {"get": "thumbnail"},
+            content_negotiation_class=AnyNegotiation,
+            filterset_class=None,
+            extra_query_params=("size",),
+        ),
         name="image-thumbnail",
     ),
 ]

@@ -117,6 +117,7 @@ class ImageViewSet(ReadViewSet):
     serializer_class = ImageSerializer
     queryset = Image.objects.all()
     filterset_class = ImageFilter
+    extra_query_params: tuple[str, ...] = ()
 
     def get_queryset(self) -> QuerySet[Image]:
         """Visible images."""

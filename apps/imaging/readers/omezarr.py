@@ -176,6 +176,8 @@ def _image(store: StoreReader, verdict: Verdict, name: str, size: int, limits: L
         "ome_zarr_version": fact(store.version),
         "metadata_warnings": fact(list(verdict.warnings), source="derived"),
     }
+    if missing := store.missing_files():
+        facts["chunks_not_stored"] = fact(missing, source="derived")
     spacing = {axis: store.spacing_um.get(axis) for axis in SPATIAL_AXES}
     return ReadImage(
         name=store.name or Path(name).stem,

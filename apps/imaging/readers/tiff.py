@@ -7,6 +7,7 @@ along z.  Reduced copies (pyramid levels, thumbnails) are left out: the store ma
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,13 @@ from defusedxml.common import DefusedXmlException
 
 from analyses.sdk.values import Channel
 from apps.imaging.readers.base import Limits, ReadImage, fact, stored_dtype
-from apps.imaging.readers.errors import MetadataError, ReaderError, TooLargeError, UnsupportedFormatError
+from apps.imaging.readers.errors import (
+    MetadataError,
+    ReaderError,
+    TooLargeError,
+    TruncatedFileError,
+    UnsupportedFormatError,
+)
 from apps.imaging.readers.tiff_array import DECODE_ERRORS, PagedArray, RawArray, TiffSource
 from apps.imaging.readers.tiff_header import facts_of, json_value, tags_of, text
 from apps.imaging.readers.tiff_scan import scan_tiff
@@ -65,6 +72,7 @@ def _read_images(path: Path, name: str, limits: Limits) -> list[ReadImage]:
     series = [s for s in source.tiff.series if not _is_copy(s)] or list(source.tiff.series)
     if not series:
         raise MetadataError(f"{name} has no image")
+    _check_imagej(source, series, name)
     if len(series) > limits.max_images:
         raise TooLargeError(
             f"{name} has {len(series)} images of different shapes; at most {limits.max_images} are read"
@@ -73,6 +81,14 @@ def _read_images(path: Path, name: str, limits: Limits) -> list[ReadImage]:
     total = sum(int(np.prod(i.shape, dtype=object)) * i.dtype.itemsize for i in images)
     limits.check_ratio(total, source.size, name)
     return images
+
+
+def _check_imagej(source: TiffSource, series: Sequence[Any], name: str) -> None:
+    """Refuse an ImageJ stack that lost planes: cut off inside its data, tifffile gives those that are left."""
+    stated = (source.tiff.imagej_metadata or {}).get("images", 1) if source.tiff.is_imagej else 1
+    found = sum(math.prod(n for a, n in zip(s.axes, s.shape, strict=True) if a not in "YXS") for s in series)
+    if isinstance(stated, int) and found < stated:
+        raise TruncatedFileError(f"{name} states {stated} planes and holds {found}", stated=stated, found=found)
 
 
 def _at(items: Sequence[Any], number: int) -> Any:
@@ -92,6 +108,11 @@ def _ome_pixels(source: TiffSource, name: str) -> list[Any]:
         root = ElementTree.fromstring((source.tiff.ome_metadata or "").encode())
     except (DefusedXmlException, ElementTree.ParseError) as error:
         raise MetadataError(f"{name} has an OME header that is not plain XML: {error}") from error
+    files = {part.text for part in root.findall("{*}Image/{*}Pixels/{*}TiffData/{*}UUID")} | {root.get("UUID")}
+    if len(files - {None}) > 1:
+        raise UnsupportedFormatError(
+            f"{name} refers to planes in other files; send one file with all planes, or each by itself"
+        )
     return root.findall("{*}Image")
 
 

@@ -155,7 +155,7 @@ class _Scanner:
                         size=self.size,
                     )
                 (self._count_table if tag in _TABLES else self._count_header)(size)
-            if tag in _NEEDED and kind in _INTEGERS:
+            if count and tag in _NEEDED and kind in _INTEGERS:
                 data = value[:size] if size <= inline else self._read(at, size, f"tag {tag}")
                 yield tag, struct.unpack(f"{self.layout.order}{count}{_INTEGERS[kind]}", data)
 

@@ -7,6 +7,7 @@ from apps.imaging.services.calibrate import calibrate_image
 from apps.imaging.services.ingest import follow_retry, start_ingest
 from apps.imaging.services.publish import create_image, publish_ingest, record_sources
 from apps.imaging.services.receive import Receipt, open_receipt, receive_files
+from apps.imaging.services.rescale import register_scale_dependents
 
 __all__ = [
     "Receipt",
@@ -20,5 +21,6 @@ __all__ = [
     "publish_ingest",
     "receive_files",
     "record_sources",
+    "register_scale_dependents",
     "start_ingest",
 ]

@@ -215,13 +215,15 @@ def create_acquisition(
 
 
 def _facts(acquisition: Acquisition) -> dict[str, Any]:
+    # Settings that are texts may name a person; the row has them, the record keeps what can stay for ever.
+    measured = {name: entry for name, entry in acquisition.settings.items() if "unit" in entry}
     known = {
         "corr:modality": acquisition.modality,
         "corr:specimen": str(acquisition.specimen_id),
         "corr:state": str(acquisition.state_id),
         "corr:acquiredAt": acquisition.acquired_at,
         "corr:acquiredZone": acquisition.acquired_zone,
-        "corr:settings": acquisition.settings,
+        "corr:settings": measured,
         "corr:position": acquisition.position,
     }
     return {name: value for name, value in known.items() if value not in ("", None, {})}

@@ -8,6 +8,7 @@ from apps.core.errors import ConflictError, InvalidValueError
 from apps.imaging.models import Image
 from apps.imaging.scale import check_spacing, missing_axes
 from apps.imaging.services.publish import create_frame, image_attributes
+from apps.imaging.services.rescale import carry_scale, next_version
 from apps.projects import access
 from apps.projects.models import User
 from apps.provenance import record
@@ -49,33 +50,23 @@ def calibrate_image(*, actor: User, image: Image, spacing_um: Any, spacing_u_um:
             field=f"spacing_um.{missing[0]}",
         )
     with record.act("calibrate_image", actor=actor, project=image.project_id, reason=reason) as act:
-        old = Image.objects.select_for_update(of=("self",)).select_related("store").get(pk=image.pk)
+        old = (
+            Image.objects.select_for_update(of=("self",))
+            .select_related("store")
+            .defer("store__manifest")
+            .get(pk=image.pk)
+        )
         newer = Image.objects.filter(supersedes=old).values_list("pk", flat=True).first()
         if newer is not None:
             raise ConflictError(
                 f"image {newer} supersedes this one; calibrate that", details={"superseded_by": str(newer)}
             )
-        new = _next_version(old, spacing, actor)
+        new = next_version(old, actor, spacing=spacing)
         new.frame = create_frame(act=act, image=new)
         new.save(force_insert=True)
         act.used(old, role="image")
         act.created(new, attributes=image_attributes(new), erasable={"name": new.name})
         act.derived(new, old, relation="revision")
         act.asserted(new, "spacing", typed)
+        carry_scale(act=act, old=old, new=new, actor=actor, reason=reason)
     return new
-
-
-def _next_version(old: Image, spacing: dict[str, Any], actor: User) -> Image:
-    """A row like the old one, with another scale; a frame reached by a calibration does not carry over."""
-    carried = (
-        "project_id", "acquisition_id", "specimen_id", "state_id", "job_id", "name", "kind", "modality", "store",
-        "axes", "shape", "dtype", "channels", "levels", "handedness", "specimen_area", "facts",
-    )  # fmt: skip
-    return Image(
-        **{name: getattr(old, name) for name in carried},
-        spacing=spacing,
-        calibrated=True,
-        version=old.version + 1,
-        supersedes=old,
-        created_by=actor,
-    )

@@ -24,8 +24,16 @@ class ChildInput(StrictSerializer):
     description = serializers.CharField(max_length=20_000, allow_blank=True, required=False)
 
 
-@extend_schema_field({"oneOf": [{"type": "string", "format": "uuid"}, {"$ref": "#/components/schemas/ChildRequest"}]})
-class ChildField(serializers.Field):  # type: ignore[type-arg]
+_CHILD = {
+    "type": "object",
+    "properties": {"name": {"type": "string"}, "description": {"type": "string"}},
+    "required": ["name"],
+    "additionalProperties": False,
+}
+
+
+@extend_schema_field({"oneOf": [{"type": "string", "format": "uuid"}, _CHILD]})
+class ChildField(serializers.Field):
     """The id of a specimen, or ``{name, description}`` of one to be made."""
 
     def to_internal_value(self, data: Any) -> uuid.UUID | ChildSpec:

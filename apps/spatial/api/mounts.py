@@ -92,4 +92,4 @@ class MountViewSet(RowViewSet):
         """Record when the specimen came off the stage."""
         mount = self.get_object()
         values = self.checked(request, MountEndInput)
-        return Response(self.represented(services.end_mount(actor=request.user, mount=mount, **values)))
+        return Response(self.represented(services.end_mount(actor=self.actor, mount=mount, **values)))

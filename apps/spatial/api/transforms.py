@@ -140,7 +140,7 @@ class TransformInput(StrictSerializer):
     matrix = SquareField(
         required=False, allow_null=True, max_length=16, help_text="4 x 4, or 16 numbers row by row; um"
     )
-    landmarks = LandmarkInput(many=True, required=False, max_length=10_000)
+    landmarks = serializers.ListField(child=LandmarkInput(), required=False, max_length=10_000)
     store = serializers.UUIDField(required=False, allow_null=True, help_text="displacement fields come from jobs")
     covariance = SquareField(
         required=False, allow_null=True, max_length=144, help_text="12 x 12, positive semi-definite"
@@ -200,7 +200,7 @@ class TransformViewSet(RowViewSet):
     def accept(self, request: Request, pk: str) -> Response:
         """Accept a candidate; the decision is recorded."""
         transform = self.get_object()
-        services.accept_transform(actor=request.user, transform=transform, **self.checked(request, AcceptInput))
+        services.accept_transform(actor=self.actor, transform=transform, **self.checked(request, AcceptInput))
         return Response(self.represented(transform))
 
     @extend_schema(request=ReasonSerializer, responses={200: WithdrawnTransformSerializer}, filters=False)
@@ -209,6 +209,6 @@ class TransformViewSet(RowViewSet):
         """Withdraw a transform; answers with what goes stale, as far as the caller may see it."""
         transform = self.get_object()
         reason = self.checked(request, ReasonSerializer)["reason"]
-        stale = services.withdraw_transform(actor=request.user, transform=transform, reason=reason)
+        stale = services.withdraw_transform(actor=self.actor, transform=transform, reason=reason)
         things = ThingSerializer(visible_things(stale, request.user), many=True).data
         return Response(self.represented(transform) | {"stale": things})

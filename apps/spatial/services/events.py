@@ -10,6 +10,7 @@ from apps.catalog import services as catalog
 from apps.catalog.models import Specimen, SpecimenEvent, State
 from apps.catalog.selectors import current_state
 from apps.core.errors import InvalidValueError
+from apps.core.quote import shown
 from apps.projects import access
 from apps.projects.models import User
 from apps.provenance import record
@@ -88,7 +89,7 @@ def clean_event_geometry(value: object) -> dict[str, Any]:
         raise InvalidValueError("must be an object {type, coordinates, pose, pose_covariance}", field="geometry")
     unknown = sorted(str(key) for key in value if key not in _KEYS)
     if unknown:
-        raise InvalidValueError(f"unknown: {', '.join(unknown)}; known: {', '.join(sorted(_KEYS))}", field="geometry")
+        raise InvalidValueError(f"unknown: {shown(unknown)}; known: {', '.join(sorted(_KEYS))}", field="geometry")
     place: dict[str, Any] = {}
     if "type" in value or "coordinates" in value:
         place = clean_geometry({key: value[key] for key in ("type", "coordinates") if key in value})

@@ -11,6 +11,7 @@ from apps.catalog.models import State
 from apps.catalog.services import mark_stale
 from apps.core.clean import TEXT_LENGTH, clean_number, clean_text, constraint_refuses
 from apps.core.errors import ConflictError, InvalidValueError
+from apps.core.quote import shown
 from apps.projects import access
 from apps.projects.models import User
 from apps.provenance import record
@@ -161,7 +162,7 @@ def add_transform(
     return transform
 
 
-def _limited(landmarks: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+def _limited(landmarks: object) -> Sequence[Any]:
     if not isinstance(landmarks, Sequence) or isinstance(landmarks, str) or len(landmarks) > _MAX_LANDMARKS:
         raise InvalidValueError(f"must be a list of at most {_MAX_LANDMARKS} pairs", field="landmarks")
     return landmarks
@@ -179,9 +180,11 @@ def _check_ends(source: Frame, target: Frame, valid_states: Sequence[State]) -> 
 
 def _check_method(kind: str, method: str, *, matrix: object, pairs: Sequence[Pair]) -> None:
     if kind not in Transform.Kind.values:
-        raise InvalidValueError(f"{kind!r} is no kind; kinds: {', '.join(Transform.Kind.values)}", field="kind")
+        raise InvalidValueError(f"{shown(kind)} is no kind; kinds: {', '.join(Transform.Kind.values)}", field="kind")
     if method not in TYPED_METHODS:
-        raise InvalidValueError(f"{method!r} is no method here; methods: {', '.join(TYPED_METHODS)}", field="method")
+        raise InvalidValueError(
+            f"{shown(method)} is no method here; methods: {', '.join(TYPED_METHODS)}", field="method"
+        )
     if kind == Transform.Kind.DISPLACEMENT:
         raise InvalidValueError(
             "a displacement field is the output of a registration job; it is not typed", field="kind"
@@ -197,13 +200,13 @@ def _check_method(kind: str, method: str, *, matrix: object, pairs: Sequence[Pai
         raise InvalidValueError("the method landmarks keeps its landmarks; give them", field="landmarks")
 
 
-def _clean_degrees(value: int | None, covariance: object) -> int | None:
+def _clean_degrees(value: object, covariance: object) -> int | None:
     if value is None:
         return None
     if covariance is None:
         raise InvalidValueError("degrees of freedom belong to a covariance; give that too", field="degrees_of_freedom")
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 1_000_000:
-        raise InvalidValueError(f"{value!r} is not a whole number from 1 to 1000000", field="degrees_of_freedom")
+        raise InvalidValueError(f"{shown(value)} is not a whole number from 1 to 1000000", field="degrees_of_freedom")
     return value
 
 
@@ -219,12 +222,10 @@ def _clean_pair(item: object, field: str) -> Pair:
         raise InvalidValueError("a landmark is an object {source, target, u_um, state, reason}", field=field)
     unknown = sorted(str(key) for key in item if key not in _LANDMARK_KEYS)
     if unknown:
-        raise InvalidValueError(
-            f"unknown: {', '.join(unknown)}; known: {', '.join(sorted(_LANDMARK_KEYS))}", field=field
-        )
+        raise InvalidValueError(f"unknown: {shown(unknown)}; known: {', '.join(sorted(_LANDMARK_KEYS))}", field=field)
     state = item.get("state", Landmark.State.ACTIVE)
     if state not in Landmark.State.values:
-        raise InvalidValueError(f"{state!r} is none of {', '.join(Landmark.State.values)}", field=f"{field}.state")
+        raise InvalidValueError(f"{shown(state)} is none of {', '.join(Landmark.State.values)}", field=f"{field}.state")
     rejected = state == Landmark.State.REJECTED
     u_um = item.get("u_um")
     return Pair(

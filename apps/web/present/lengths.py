@@ -16,8 +16,9 @@ def significant(value: float, digits: int = 3) -> str:
     if value == 0 or not math.isfinite(value):
         return f"{value:g}"
     size = math.floor(math.log10(abs(value)))
-    if not -4 < size < 6:
-        return f"{value:.{digits - 1}e}"
+    if not -5 < size < 6:
+        mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
+        return f"{mantissa.rstrip('0').rstrip('.') if '.' in mantissa else mantissa}e{int(exponent)}"
     text = f"{value:.{max(0, digits - 1 - size)}f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
 
@@ -34,6 +35,14 @@ def format_length(um: float, digits: int = 3) -> str:
         return "0 µm"
     size, unit = next(((s, u) for s, u in _UNITS if abs(um) >= s * 0.9995), _UNITS[-1])
     return f"{significant(um / size, digits)} {unit}"
+
+
+def format_length_pair(um: float, u_um: float | None) -> str:
+    """Return a length with its standard uncertainty, both in the unit that reads best for the length."""
+    if not u_um:
+        return format_length(um, 5)
+    size, unit = next(((s, u) for s, u in _UNITS if abs(um) >= s * 0.9995), _UNITS[-1])
+    return f"{significant(um / size, 5)} ± {significant(u_um / size, 2)} {unit}"
 
 
 def nice_length(at_most_um: float) -> float:

@@ -43,7 +43,8 @@ def format_value(value: Any, uncertainty: float | None = None) -> str:
     decimals = decimals_for(value, uncertainty)
     if decimals > 9 or abs(value) >= 1e7:
         return significant(value, 4)
-    return f"{value:.{decimals}f}"
+    text = f"{value:.{decimals}f}"
+    return text.replace("-", "−") if float(text) else text.lstrip("-")
 
 
 def flat(value: Any) -> list[float]:
@@ -91,23 +92,29 @@ class Cell:
 
 
 def cell(value: Any, interval: dict[str, Any] | None, *place: int, resolution: float | None = None) -> Cell:
-    """Return the entry at ``place`` with digits that fit its interval (or ``resolution``)."""
+    """Return the entry at ``place`` with digits that fit ``resolution``, by default its interval."""
     number = element(value, *place)
     half = half_width(interval, *place)
-    digits = half or resolution
+    digits = resolution or half
     low, high = (element((interval or {}).get(end), *place) for end in ("low", "high"))
     bounds = f"{format_value(low, digits)} to {format_value(high, digits)}" if half else ""
     return Cell(format_value(number, digits), bounds, len(place) == 2 and place[0] == place[1])
 
 
-def tensor_rows(value: list[list[Any]], interval: dict[str, Any] | None) -> list[tuple[str, list[Cell]]]:
-    """Return the rows of a 3 x 3 tensor, each with the name of its axis.
+def tensor_resolution(value: list[list[Any]], interval: dict[str, Any] | None) -> float | None:
+    """Return the uncertainty whose digits the whole of a tensor is shown with.
 
-    Entries without an interval of their own get the digits of the largest entry: the small ones off the diagonal are
-    known no better than the large ones on it.
+    The smallest half width on the diagonal; where there is none, a thousandth of the largest entry.  One for all
+    entries: the small ones off the diagonal are read beside the large ones on it.
     """
+    halves = [half for i in range(3) if (half := half_width(interval, i, i))]
     largest = max((abs(number) for number in flat(value)), default=0.0)
-    resolution = largest * 1e-3 if largest else None
+    return min(halves) if halves else largest * 1e-3 or None
+
+
+def tensor_rows(value: list[list[Any]], interval: dict[str, Any] | None) -> list[tuple[str, list[Cell]]]:
+    """Return the rows of a 3 x 3 tensor, each with the name of its axis, all with the same digits."""
+    resolution = tensor_resolution(value, interval)
     return [
         (name, [cell(value, interval, row, column, resolution=resolution) for column in range(3)])
         for row, name in enumerate(AXES)

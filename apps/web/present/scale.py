@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from apps.web.present.lengths import format_length, significant
+from apps.web.present.lengths import format_length_pair, significant
 from apps.web.present.numbers import flat, format_value, readable_unit
 
 STEP = 1.05  # the change of spacing that sentences take as their example
@@ -43,8 +43,7 @@ def spacings(image: Any) -> list[AxisSpacing]:
 def _axis(axis: str, entry: Mapping[str, Any] | None) -> AxisSpacing:
     if not entry or entry.get("value") is None:
         return AxisSpacing(axis, "no spacing", "not stated", False)
-    u = entry.get("u")
-    text = format_length(entry["value"], 5) + (f" ± {format_length(u, 2)}" if u else "")
+    text = format_length_pair(entry["value"], entry.get("u"))
     source = str(entry.get("source") or "not stated")
     return AxisSpacing(axis, text, SOURCES.get(source, source), source == "user")
 
@@ -112,11 +111,11 @@ def dependence(row: Any) -> str:
 def _example(row: Any, exponent: int) -> str:
     change = 100 * (STEP**exponent - 1)
     direction = "larger" if change > 0 else "smaller"
-    text = f"a spacing {100 * (STEP - 1):.0f} % larger makes it {abs(change):.1f} % {direction}"
+    text = f"a spacing {100 * (STEP - 1):.0f} % larger makes it {significant(abs(change), 2)} % {direction}"
     numbers = flat(row.value)
     if len(numbers) != 1:
         return f"{text}."
-    digits = abs(numbers[0]) * 1e-3
+    digits = abs(numbers[0]) * 1e-2
     unit = readable_unit(row.unit)
     before, after = format_value(numbers[0], digits), format_value(numbers[0] * STEP**exponent, digits)
     return f"{text} ({before} to {after} {unit})."

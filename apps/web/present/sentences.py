@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from analyses import registry
-from apps.web.present.numbers import flat, format_value, is_tensor, one_line, readable_unit
+from apps.web.present.lengths import significant
+from apps.web.present.numbers import flat, format_value, is_tensor, readable_unit, tensor_resolution
 
 PARTS = {
     "segmentation": "the choice of the threshold (one grey value up and down)",
@@ -80,11 +81,19 @@ def _rve(row: Any) -> Meaning:
     )
 
 
+def _tile_fractions(row: Any) -> Meaning:
+    return Meaning(
+        "Mean phase fractions of tiles",
+        "The mean share of each label in small tiles cut from the volume, with the spread between them.",
+    )
+
+
 _MEANINGS = {
     ("bulk.conductivity", "tensor"): _tensor,
     ("bulk.bounds", "wiener"): _wiener,
     ("bulk.bounds", "hashin_shtrikman"): _hashin_shtrikman,
     ("bulk.rve", "rve"): _rve,
+    ("bulk.rve", "fractions"): _tile_fractions,
     ("segmentation.threshold", "fractions"): _fractions,
 }
 
@@ -106,6 +115,19 @@ def _port_words(plugin: str, port: str) -> str:
     except LookupError:
         return ""
     return next((output.description for output in spec.outputs if output.name == port), "")
+
+
+_TABLES = {
+    ("segmentation.measure", "table"): "Objects of the phase",
+    ("bulk.conductivity", "history"): "Convergence of the solver",
+    ("bulk.rve", "table"): "Tiles, one by one",
+    ("bulk.rve", "sizes"): "Tiles by size",
+}
+
+
+def table_title(plugin: str, name: str) -> str:
+    """Return what a table is, in a few words."""
+    return _TABLES.get((plugin, name), name.replace("_", " ").capitalize())
 
 
 @dataclass(frozen=True)
@@ -138,6 +160,7 @@ class Verdict:
     text: str
     reason: str
     row: Any = None
+    quantity: str = ""
 
 
 def verdict(row: Any, siblings: Iterable[Any]) -> Verdict:
@@ -152,7 +175,12 @@ def verdict(row: Any, siblings: Iterable[Any]) -> Verdict:
         )
     text = str(found.facts["verdict"])
     reason = str(found.facts.get("reason", ""))
-    return Verdict(True, text == "RVE", text, reason[:1].upper() + reason[1:], found)
+    return Verdict(True, text == "RVE", text, reason, found, _transport(found)[0] if found.unit in _QUANTITY else "")
+
+
+def _same_mixture(row: Any, other: Any) -> bool:
+    """Return True if two numbers are of the same quantity and the same phases."""
+    return bool(row.unit == other.unit and row.job.params.get("phases") == other.job.params.get("phases") is not None)
 
 
 def _same_phases(row: Any, other: Any) -> bool:
@@ -176,7 +204,7 @@ class BoundsPicture:
 def bounds_picture(row: Any, siblings: Sequence[Any]) -> BoundsPicture | None:
     """Return the bounds of the same mixture as ``row``; None where none were computed or the value is no number."""
     beside = {
-        item.name: item for item in reversed(siblings) if item.job.plugin == "bulk.bounds" and _same_phases(row, item)
+        item.name: item for item in reversed(siblings) if item.job.plugin == "bulk.bounds" and _same_mixture(row, item)
     }
     outer = beside["wiener"].value if "wiener" in beside else row.facts.get("wiener_bounds")
     values = [row.value[i][i] for i in range(3)] if is_tensor(row.value) else flat(row.value)
@@ -195,7 +223,7 @@ def bounds_picture(row: Any, siblings: Sequence[Any]) -> BoundsPicture | None:
     def span(pair: Sequence[float]) -> tuple[float, float]:
         return place(float(pair[0])), place(float(pair[1])) - place(float(pair[0]))
 
-    digits = max(abs(end), 1e-300) * 1e-3
+    digits = max(abs(end), 1e-300) * 1e-2
     return BoundsPicture(
         wiener=span(outer),
         wiener_text=f"{format_value(low, digits)} to {format_value(high, digits)} {unit}",
@@ -207,13 +235,19 @@ def bounds_picture(row: Any, siblings: Sequence[Any]) -> BoundsPicture | None:
     )
 
 
-def principal_values(value: Any) -> list[str]:
+def principal_values(value: Any, interval: Mapping[str, Any] | None) -> list[str]:
     """Return the eigenvalues of the symmetric part of a tensor, largest first; empty where an entry is not known."""
     if not is_tensor(value) or len(flat(value)) != 9:
         return []
     matrix = np.array(value, dtype=np.float64)
     found = np.linalg.eigvalsh((matrix + matrix.T) / 2)[::-1]
-    return [format_value(float(entry), float(abs(found[0])) * 1e-3 or None) for entry in found]
+    return [format_value(float(entry), tensor_resolution(value, dict(interval or {}))) for entry in found]
+
+
+def _short(value: Any, unit: str) -> str:
+    numbers = flat(value)
+    shown = ", ".join(significant(number, 2) for number in numbers[:6]) + (", …" if len(numbers) > 6 else "")
+    return f"{shown or 'not known'} {readable_unit(unit)}".rstrip()
 
 
 def error_rows(row: Any) -> list[tuple[str, str, str]]:
@@ -221,7 +255,7 @@ def error_rows(row: Any) -> list[tuple[str, str, str]]:
     return [
         (
             name,
-            one_line(part, None, row.unit) if not is_tensor(part) else _tensor_part(part, row.unit),
+            _short(part, row.unit) if not is_tensor(part) else _tensor_part(part, row.unit),
             PARTS.get(name, ""),
         )
         for name, part in row.error.items()

@@ -8,15 +8,9 @@ from typing import Any
 
 from django import template
 
-from apps.web.present import lengths, numbers
+from apps.web.present import lengths, numbers, sentences
 
 register = template.Library()
-
-
-@register.filter
-def length(um: float | None) -> str:
-    """A length in um as text with the unit that reads best."""
-    return "not known" if um is None else lengths.format_length(um)
 
 
 @register.filter
@@ -32,6 +26,24 @@ def line(row: Any) -> str:
 
 
 @register.filter
+def title_of(row: Any) -> str:
+    """What a number is, in a few words."""
+    return sentences.meaning(row).title
+
+
+@register.filter
+def table_title(row: Any) -> str:
+    """What a table is, in a few words."""
+    return sentences.table_title(row.job.plugin, row.name)
+
+
+@register.filter
+def is_number(value: Any) -> bool:
+    """True for what is set to the right in a table."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+@register.filter
 def words(name: str) -> str:
     """A snake_case or dotted name as words."""
     text = name.replace("_", " ")
@@ -42,6 +54,12 @@ def words(name: str) -> str:
 def number(value: Any) -> str:
     """A number with sensible digits; anything else as it is."""
     return numbers.format_value(value)
+
+
+@register.filter
+def short(value: Any) -> str:
+    """A number with three significant digits; anything else as it is."""
+    return lengths.significant(float(value), 3) if is_number(value) else plain(value)
 
 
 @register.filter

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
 from collections.abc import Sequence
 from typing import Any
 
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase, StreamingHttpResponse
 from django.shortcuts import render
 
 from apps.core.models import Store
 from apps.results import selectors as results
-from apps.results.models import Property
+from apps.results.models import Property, Table
 from apps.web import selectors
 from apps.web.lineage import story_of
 from apps.web.present import numbers, scale, sentences
 from apps.web.views.base import account, page
+
+logger = logging.getLogger(__name__)
 
 _FIRST_ROWS = 100
 
@@ -26,7 +29,8 @@ def _shown(row: Property) -> dict[str, Any]:
     tail = {"unit": numbers.readable_unit(row.unit)}
     if numbers.is_tensor(row.value):
         cells = numbers.tensor_rows(row.value, row.interval)
-        return tail | {"tensor": cells, "axes": numbers.AXES, "principal": sentences.principal_values(row.value)}
+        principal = sentences.principal_values(row.value, row.interval)
+        return tail | {"tensor": cells, "axes": numbers.AXES, "principal": principal}
     if isinstance(row.value, list):
         entries = [numbers.cell(row.value, row.interval, place) for place in range(len(row.value))]
         return tail | {"entries": list(zip(_names(row, len(entries)), entries, strict=True))}
@@ -76,15 +80,25 @@ def _of_labels(row: Property, beside: list[Property]) -> list[Property]:
     return [item for item in beside if item.image_id == row.image_id]
 
 
+def _columns(row: Table, rows: list[list[Any]]) -> list[dict[str, Any]]:
+    """Return the columns, each with what the spacing does to it and whether it holds numbers."""
+    first = rows[0] if rows else [None] * len(row.columns)
+    return [
+        column | {"effect": scale.effect(column.get("scale_exponent")), "numeric": isinstance(entry, int | float)}
+        for column, entry in zip(row.columns, first, strict=True)
+    ]
+
+
 @page
 def table(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     """One table: its columns, and its first rows."""
     row = selectors.table(account(request), pk)
-    readable = row.store.state == Store.State.READY
+    rows, readable = _first_rows(row)
     context = {
         "table": row,
-        "columns": [column | {"effect": scale.effect(column.get("scale_exponent"))} for column in row.columns],
-        "rows": results.read_rows(row, limit=_FIRST_ROWS) if readable else [],
+        "table_name": sentences.table_title(row.job.plugin, row.name),
+        "columns": _columns(row, rows),
+        "rows": rows,
         "readable": readable,
         "carries_scale": any(column.get("scale_exponent") for column in row.columns),
         "spacing_sentence": scale.spacing_sentence(row.image),
@@ -93,10 +107,23 @@ def table(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     return render(request, "web/table.html", context)
 
 
+def _first_rows(row: Table) -> tuple[list[list[Any]], bool]:
+    """Return the first rows, and whether the bytes are there to be read."""
+    if row.store.state != Store.State.READY:
+        return [], False
+    try:
+        return results.read_rows(row, limit=_FIRST_ROWS), True
+    except (OSError, ValueError):  # pyarrow's errors are of these two kinds
+        logger.exception("table %s cannot be read", row.pk)
+        return [], False
+
+
 @page
 def table_csv(request: HttpRequest, pk: uuid.UUID) -> HttpResponseBase:
     """The whole table as CSV."""
     row = selectors.table(account(request), pk)
+    if not _first_rows(row)[1]:
+        raise Http404("the bytes of this table are not there")
     response = StreamingHttpResponse(results.iterate_csv(row), content_type="text/csv; charset=utf-8")
     response["Content-Disposition"] = f'attachment; filename="{row.pk}.csv"'
     return response

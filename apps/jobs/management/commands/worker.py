@@ -15,8 +15,8 @@ from apps.jobs.beats import BeatThread
 class Command(BaseCommand):
     """Runs a Celery worker.
 
-    Its pool is of threads: each job's work is done in a process of its own, the thread only listens to it, and one process to
-    kill, stop or count is simpler than a group whose orphans go on.
+    Its pool is of threads: each job's work is done in a process of its own, the thread only listens to it, and one
+    process to kill, stop or count is simpler than a group whose orphans go on.
     """
 
     help = "Run a worker: takes jobs as the broker announces them."
@@ -41,6 +41,7 @@ class Command(BaseCommand):
         signals.worker_shutting_down.connect(stopping, weak=False)
         current_app.worker_main(
             [
+                "--quiet",
                 "worker",
                 "--pool=threads",
                 f"--concurrency={max(1, int(options['concurrency']))}",

@@ -1,0 +1,256 @@
+"""A small installation with one of each thing: accounts of every role, a project, real bytes, jobs in every state.
+
+What belongs to the project carries ``CANARY`` in its name: an answer to somebody who may not see the project must not
+hold that word.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+from django.contrib.auth.models import Group
+from django.db.models import Model
+
+from apps.analysis.services import submit
+from apps.catalog.services import add_material_property
+from apps.core import storage
+from apps.imaging.models import Acquisition, Image
+from apps.imaging.services import create_acquisition, create_series, receive_files, start_ingest
+from apps.jobs import runner
+from apps.jobs.models import Job
+from apps.projects.access import AUDITOR_GROUP
+from apps.projects.models import ApiToken, Membership, Project, User
+from apps.projects.services import issue_token, set_member
+from tests.factories import (
+    CalibrationFactory,
+    InstrumentFactory,
+    MaterialFactory,
+    MountFactory,
+    ProjectFactory,
+    RoiFactory,
+    SpecimenEventFactory,
+    SpecimenFactory,
+    StaffFactory,
+    TransformFactory,
+    UserFactory,
+    member,
+)
+
+CANARY = "canarybird"
+ROLES = (
+    "anonymous",
+    "outsider",
+    "viewer",
+    "contributor",
+    "manager",
+    "auditor",
+    "site_auditor",
+    "staff",
+    "superuser",
+    "staff_manager",
+    "read_token",
+)
+SPACING = {"spacing_um": {"x": 0.5, "y": 0.5, "z": 0.5}, "spacing_u_um": 0.01}
+
+
+@dataclass
+class World:
+    """Everything that a request may need an id of."""
+
+    users: dict[str, User]
+    project: Project
+    foreign: dict[str, str]
+    read_key: str
+    things: dict[str, Any] = field(default_factory=dict)
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self.__dict__["things"][name]
+        except KeyError as error:
+            raise AttributeError(f"the world has no {name}") from error
+
+    @property
+    def store_path(self) -> Path:
+        """Folder of the image's store."""
+        return storage.path(self.things["image"].store.key)
+
+    def id(self, name: str) -> str:
+        """Id of a thing as text."""
+        return str(self.things[name].pk)
+
+
+def tiff_bytes(seed: int) -> bytes:
+    """A volume of two phases with some noise, (z, y, x) = (4, 12, 16), that differs with the seed."""
+    rng = np.random.default_rng(seed)
+    samples = np.where(rng.random((4, 12, 16)) > 0.5, 180, 40) + rng.integers(0, 9, (4, 12, 16))
+    buffer = io.BytesIO()
+    tifffile.imwrite(buffer, samples.astype(np.uint8))
+    return buffer.getvalue()
+
+
+def _accounts(project: Project) -> tuple[dict[str, User], str]:
+    """Make the accounts of the roles; returns them and the key of the manager's read-only token."""
+    users = {"outsider": UserFactory(username="outsider"), "manager": project.created_by}
+    for role in ("viewer", "contributor", "auditor"):
+        users[role] = member(project, role, username=role)
+    users["site_auditor"] = UserFactory(username="site_auditor")
+    users["site_auditor"].groups.add(Group.objects.get_or_create(name=AUDITOR_GROUP)[0])
+    users["staff"] = StaffFactory(username="staff")
+    users["superuser"] = StaffFactory(username="superuser", is_superuser=True)
+    users["staff_manager"] = member(project, "manager", username="staff_manager", is_staff=True)
+    _, key = issue_token(user=users["manager"], name="reads", scope=ApiToken.Scope.READ)
+    return users, key
+
+
+def _foreign() -> dict[str, str]:
+    """Ids of another project, whose manager is nobody here."""
+    mount = MountFactory(
+        specimen=SpecimenFactory(project=ProjectFactory(actor=UserFactory(username="neighbour"), name="Elsewhere"))
+    )
+    specimen = mount.specimen
+    roi = RoiFactory(frame=mount.frame)
+    transform = TransformFactory(source=mount.frame)
+    acquisition = create_acquisition(
+        actor=specimen.project.created_by, project=specimen.project, specimen=specimen, modality="sem"
+    )
+    rows = {
+        "project": specimen.project,
+        "specimen": specimen,
+        "parent": specimen,
+        "child": specimen,
+        "state": specimen.current_state,
+        "mount": mount,
+        "frame": mount.frame,
+        "source": mount.frame,
+        "target": mount.frame,
+        "roi": roi,
+        "transform": transform,
+        "acquisition": acquisition,
+    }
+    return {name: str(row.pk) for name, row in rows.items()}
+
+
+def build() -> World:
+    """Make the world; jobs run for real, in this process, their work in children."""
+    project = ProjectFactory(
+        actor=UserFactory(username="manager"), name=f"{CANARY} project", description=f"{CANARY} at work"
+    )
+    users, key = _accounts(project)
+    world = World(users=users, project=project, foreign=_foreign(), read_key=key)
+    world.things |= {"project": project, "leaver": UserFactory(username="leaver"), **_site_wide()}
+    membership = set_member(actor=users["manager"], project=project, username="leaver", role="viewer")
+    world.things |= {"membership": membership}
+    world.things |= {f"token_{name}": issue_token(user=user, name="own")[0] for name, user in users.items()}
+    _specimens(world)
+    _images(world)
+    _analyses(world)
+    assert not list(storage.job_folders()), "a job left staging behind"
+    return world
+
+
+def _site_wide() -> dict[str, Model]:
+    material = MaterialFactory(name="Epoxy")
+    value = add_material_property(
+        actor=material.created_by, material=material, quantity="thermal_conductivity", value=0.2, unit="W/(m.K)"
+    )
+    instrument = InstrumentFactory(name="Microscope")
+    return {
+        "material": material,
+        "material_property": value,
+        "instrument": instrument,
+        "calibration": CalibrationFactory(instrument=instrument),
+    }
+
+
+def _specimens(world: World) -> None:
+    manager = world.users["manager"]
+    specimen = SpecimenFactory(project=world.project, name=f"{CANARY} specimen", material=world.material)
+    piece = SpecimenFactory(project=world.project, name=f"{CANARY} piece", parent=specimen)
+    event = SpecimenEventFactory(specimen=specimen, note=f"{CANARY} polished")
+    mount = MountFactory(specimen=specimen, instrument=world.instrument, holder=f"{CANARY} stub")
+    transform = TransformFactory(source=mount.frame, reason=f"{CANARY} reason")
+    specimen.refresh_from_db()
+    world.things |= {
+        "specimen": specimen,
+        "piece": piece,
+        "event": event,
+        "mount": mount,
+        "frame": mount.frame,
+        "target": transform.target,
+        "transform": transform,
+        "roi": RoiFactory(frame=mount.frame, name=f"{CANARY} place"),
+        "series": create_series(
+            actor=manager, project=world.project, specimen=specimen, kind="time", name=f"{CANARY} series"
+        ),
+    }
+
+
+def _acquisition(world: World, name: str | None, seed: int) -> Acquisition:
+    """Make an acquisition, with a file unless it has no name."""
+    manager = world.users["manager"]
+    acquisition = create_acquisition(actor=manager, project=world.project, specimen=world.specimen, modality="xrm")
+    if name:
+        receive_files(
+            actor=manager, acquisition=acquisition, files=[(f"{CANARY}-{name}.tif", "image/tiff", [tiff_bytes(seed)])]
+        )
+    return acquisition
+
+
+def _images(world: World) -> None:
+    """Three acquisitions: without files, with a file, and with an image that a job made of one."""
+    done = _acquisition(world, "volume", seed=1)
+    job = start_ingest(actor=world.users["manager"], acquisition=done, overrides=SPACING)
+    _execute(job, "succeeded")
+    world.things |= {
+        "acquisition": done,
+        "waiting": _acquisition(world, "waiting", seed=2),
+        "empty": _acquisition(world, None, seed=0),
+        "ingest": job,
+        "image": Image.objects.get(acquisition=done),
+    }
+
+
+def _execute(job: Job, status: str) -> None:
+    runner.execute(job.pk)
+    job.refresh_from_db()
+    assert job.status == status, f"{job.plugin or job.kind}: {job.status} {job.exit_code} {job.message}"
+
+
+def submission(world: World, plugin: str, inputs: dict[str, str], **params: Any) -> dict[str, Any]:
+    """Arguments of a submission."""
+    return {"project": world.project, "plugin": plugin, "inputs": inputs, "params": params}
+
+
+def _analyses(world: World) -> None:
+    """Two analyses that succeeded, one that failed, one that waits."""
+    manager, image = world.users["manager"], {"image": world.id("image")}
+
+    def ask(plugin: str, inputs: dict[str, str], **params: Any) -> Job:
+        return submit(actor=manager, **submission(world, plugin, inputs, **params))[0]
+
+    threshold = ask("segmentation.threshold", image, method="otsu")
+    _execute(threshold, "succeeded")
+    labels = Image.objects.get(job=threshold)
+    measure = ask("segmentation.measure", {"labels": str(labels.pk)})
+    _execute(measure, "succeeded")
+    failed = ask("segmentation.threshold", {"image": str(labels.pk)}, method="multi_otsu", classes=9)
+    _execute(failed, "failed")
+    world.things |= {
+        "threshold": threshold,
+        "measure": measure,
+        "failed": failed,
+        "queued": ask("segmentation.threshold", image, method="fixed", thresholds=[100.0]),
+        "labels": labels,
+        "table": measure.tables.first(),
+        "property": threshold.properties.first(),
+    }
+
+
+def member_of(world: World, username: str) -> Membership:
+    """Membership of an account in the project."""
+    return Membership.objects.get(project=world.project, user__username=username)
