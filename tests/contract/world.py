@@ -89,7 +89,7 @@ def tiff_bytes(seed: int) -> bytes:
     rng = np.random.default_rng(seed)
     samples = np.where(rng.random((4, 12, 16)) > 0.5, 180, 40) + rng.integers(0, 9, (4, 12, 16))
     buffer = io.BytesIO()
-    tifffile.imwrite(buffer, samples.astype(np.uint8))
+    tifffile.imwrite(buffer, samples.astype(np.uint8), photometric="minisblack")
     return buffer.getvalue()
 
 
@@ -238,7 +238,7 @@ def _analyses(world: World) -> None:
     labels = Image.objects.get(job=threshold)
     measure = ask("segmentation.measure", {"labels": str(labels.pk)})
     _execute(measure, "succeeded")
-    failed = ask("segmentation.threshold", {"image": str(labels.pk)}, method="multi_otsu", classes=9)
+    failed = ask("segmentation.threshold", image, channel=7)
     _execute(failed, "failed")
     world.things |= {
         "threshold": threshold,

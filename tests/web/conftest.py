@@ -1,4 +1,4 @@
-"""A small world to look at: a project with a specimen, images with and without scale, jobs in every state, numbers of every form."""
+"""A small world: a project, a specimen, images with and without scale, jobs in every state, numbers of every form."""
 
 from __future__ import annotations
 
@@ -74,6 +74,11 @@ class World:
         )
         self.state = self.acquisition.state
 
+    def recorded(self, row: Any) -> Any:
+        with record.act("test", actor=self.manager, project=self.project.pk) as act:
+            act.created(row)
+        return row
+
     def frame(self) -> Frame:
         return Frame.objects.create(project=self.project, kind="image", name="frame", description="made for a test")
 
@@ -99,7 +104,7 @@ class World:
             "facts": {"grey": {"value": 3.5, "unit": "1", "source": "file"}, "pages": 12},
             "created_by": self.manager,
         }
-        return Image.objects.create(**row | more)
+        return self.recorded(Image.objects.create(**row | more))
 
     def job(self, status: str = "succeeded", plugin: str = "bulk.conductivity", **more: Any) -> Job:
         now = timezone.now()
@@ -109,9 +114,8 @@ class World:
         if status == "running":
             ended |= {"worker": "w", "attempt": 1, "lease_until": now + dt.timedelta(minutes=1), "progress": 0.25}
         row = {"project": self.project, "created_by": self.manager, "kind": "analysis", "plugin": plugin}
-        job = Job.objects.create(
-            **row | {"plugin_version": "1.0.0", "status": status, "timings": {"run": 1.5}} | ended | more
-        )
+        more = {"plugin_version": "1.0.0", "status": status, "timings": {"run": 1.5}} | ended | more
+        job = self.recorded(Job.objects.create(**row | more))
         JobAttempt.objects.create(job=job, number=1, worker="w", started_at=now)
         JobLogLine.objects.create(job=job, attempt=1, at=now, text="iteration 1 <script>")
         return job
@@ -120,10 +124,7 @@ class World:
         row = {"project": self.project, "name": name, "value": value, "unit": "W/(m.K)", "scale_exponent": 0}
         if "job" not in more:
             row["job"] = self.job(plugin=plugin, params=more.pop("params", {}))
-        with record.act("test", actor=self.manager, project=self.project.pk) as act:
-            made = Property.objects.create(**row | more)
-            act.created(made)
-        return made
+        return self.recorded(Property.objects.create(**row | more))
 
     def table(self, rows: int = 3, **more: Any) -> Table:
         key = storage.new_key("file")

@@ -102,7 +102,7 @@ def test_slices_are_cached_by_their_content(world: World, seen_by: Any) -> None:
 @pytest.mark.parametrize(
     ("value", "interval"),
     [
-        (None, None),
+        ([None], None),
         (0.0, None),
         (1, None),
         (2.5, {"low": 2.0, "high": 3.0, "level": 0.95, "contains": ["scale"]}),

@@ -13,7 +13,7 @@ from django.conf import settings as django_settings
 from django.db.models import Max
 
 from apps.catalog.models import Instrument, Specimen, State
-from apps.core.clean import clean_number, clean_quantities
+from apps.core.clean import TEXT_LENGTH, clean_number, clean_quantities, clean_text
 from apps.core.errors import ConflictError, InvalidValueError
 from apps.imaging.models import Acquisition, AcquisitionMove, Image, Series
 from apps.projects import access
@@ -193,7 +193,7 @@ def create_acquisition(
         instrument=_instrument_of(specimen, instrument, mount),
         mount=mount,
         operator=operator,
-        operator_name=operator_name.strip(),
+        operator_name=clean_text(operator_name, field="operator"),
         acquired_at=text,
         acquired_zone=zone,
         clock_uncertainty_s=clock_uncertainty_s,
@@ -246,12 +246,9 @@ def create_series(*, actor: User, project: Project, specimen: Specimen, kind: st
     """Open a series of one specimen: time points, a tilt or a depth series."""
     access.require(actor, access.Action.CONTRIBUTE, project)
     _check_specimen(specimen, project.pk)
-    if not name.strip():
-        raise InvalidValueError("a series needs a name", field="name")
+    title = clean_text(name, field="name", required=True)
     with record.act("create_series", actor=actor, project=project.pk) as act:
-        series = Series.objects.create(
-            project=project, specimen=specimen, kind=kind, name=name.strip(), created_by=actor
-        )
+        series = Series.objects.create(project=project, specimen=specimen, kind=kind, name=title, created_by=actor)
         act.created(series, attributes={"corr:kind": kind}, erasable={"name": series.name})
         act.used(specimen, role="specimen")
     return series
@@ -274,14 +271,13 @@ def move_acquisition(
     access.require(actor, access.Action.CONTRIBUTE, acquisition)
     _check_specimen(specimen, acquisition.project_id)
     target = _state_of(specimen, state)
-    if not reason.strip():
-        raise InvalidValueError("a move needs a reason", field="reason")
-    with record.act("move_acquisition", actor=actor, project=acquisition.project_id, reason=reason) as act:
+    why = clean_text(reason, field="reason", max_length=TEXT_LENGTH, required=True)
+    with record.act("move_acquisition", actor=actor, project=acquisition.project_id, reason=why) as act:
         row = Acquisition.objects.select_for_update().get(pk=acquisition.pk)
         if row.state_id == target.pk:
             raise ConflictError("the acquisition is of this specimen in this state already", field="specimen")
         AcquisitionMove.objects.create(
-            acquisition=row, from_state_id=row.state_id, to_state=target, reason=reason.strip(), moved_by=actor
+            acquisition=row, from_state_id=row.state_id, to_state=target, reason=why, moved_by=actor
         )
         before, after = _move_row(row, specimen, target)
         act.used(specimen, role="specimen")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from apps.core.clean import TEXT_LENGTH, clean_text
 from apps.core.errors import ConflictError, InvalidValueError
 from apps.imaging.models import Image
 from apps.imaging.scale import check_spacing, missing_axes
@@ -40,8 +41,7 @@ def calibrate_image(*, actor: User, image: Image, spacing_um: Any, spacing_u_um:
     """
     access.require(actor, access.Action.CONTRIBUTE, image)
     typed = check_spacing(spacing_um, spacing_u_um)
-    if not reason.strip():
-        raise InvalidValueError("say where the spacing comes from", field="reason")
+    why = clean_text(reason, field="reason", max_length=TEXT_LENGTH, required=True)
     former = image.spacing or {}
     spacing = {axis: typed.get(axis, former.get(axis)) for axis in ("z", "y", "x")}
     if missing := missing_axes(image.axes, image.shape, spacing):
@@ -49,7 +49,7 @@ def calibrate_image(*, actor: User, image: Image, spacing_um: Any, spacing_u_um:
             f"the image has several samples along {', '.join(missing)} and no spacing there; give it too",
             field=f"spacing_um.{missing[0]}",
         )
-    with record.act("calibrate_image", actor=actor, project=image.project_id, reason=reason) as act:
+    with record.act("calibrate_image", actor=actor, project=image.project_id, reason=why) as act:
         old = (
             Image.objects.select_for_update(of=("self",))
             .select_related("store")

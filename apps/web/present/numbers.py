@@ -48,10 +48,10 @@ def format_value(value: Any, uncertainty: float | None = None) -> str:
 
 
 def flat(value: Any) -> list[float]:
-    """Return the numbers in a nested list, None left out."""
+    """Return the numbers in a nested list; what is none is left out."""
     if isinstance(value, list | tuple):
         return [number for item in value for number in flat(item)]
-    return [] if value is None else [float(value)]
+    return [float(value)] if isinstance(value, int | float) and not isinstance(value, bool) else []
 
 
 def is_tensor(value: Any) -> bool:

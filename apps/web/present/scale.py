@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from apps.web.present.lengths import format_length_pair, significant
-from apps.web.present.numbers import flat, format_value, readable_unit
+from apps.web.present.numbers import flat, readable_unit
 
 STEP = 1.05  # the change of spacing that sentences take as their example
 SOURCES = {
@@ -115,9 +115,8 @@ def _example(row: Any, exponent: int) -> str:
     numbers = flat(row.value)
     if len(numbers) != 1:
         return f"{text}."
-    digits = abs(numbers[0]) * 1e-2
     unit = readable_unit(row.unit)
-    before, after = format_value(numbers[0], digits), format_value(numbers[0] * STEP**exponent, digits)
+    before, after = significant(numbers[0]), significant(numbers[0] * STEP**exponent)
     return f"{text} ({before} to {after} {unit})."
 
 

@@ -223,13 +223,12 @@ def bounds_picture(row: Any, siblings: Sequence[Any]) -> BoundsPicture | None:
     def span(pair: Sequence[float]) -> tuple[float, float]:
         return place(float(pair[0])), place(float(pair[1])) - place(float(pair[0]))
 
-    digits = max(abs(end), 1e-300) * 1e-2
     return BoundsPicture(
         wiener=span(outer),
-        wiener_text=f"{format_value(low, digits)} to {format_value(high, digits)} {unit}",
+        wiener_text=f"{significant(low)} to {significant(high)} {unit}",
         hashin=span(inner) if inner else None,
-        hashin_text=f"{format_value(inner[0], digits)} to {format_value(inner[1], digits)} {unit}" if inner else "",
-        dots=[(place(value), f"{name} {format_value(value, digits)}") for name, value in named],
+        hashin_text=f"{significant(inner[0])} to {significant(inner[1])} {unit}" if inner else "",
+        dots=[(place(value), f"{name} {significant(value)}") for name, value in named],
         outside=any(not low * (1 - 1e-6) <= value <= high * (1 + 1e-6) for _, value in named),
         rows=list(beside.values()),
     )

@@ -1,0 +1,1 @@
+"""What a tracked job costs on top of a bare Celery task."""
