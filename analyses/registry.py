@@ -29,11 +29,31 @@ class DuplicatePluginError(RuntimeError):
 
 
 def get(name: str) -> PluginSpec:
-    """The plugin of that dotted name; ``UnknownPluginError`` (a ``LookupError``) lists those there are."""
+    """The plugin of that dotted name; ``UnknownPluginError`` (a ``LookupError``) lists those there are.
+
+    A plugin that stands in the module of its own name is imported alone: a child that runs one pays for one.
+    """
+    direct = _standing_in_its_own_module(name)
+    if direct is not None:
+        return direct
     try:
         return _registry()[name]
     except KeyError:
         raise UnknownPluginError(name, _registry()) from None
+
+
+def _standing_in_its_own_module(name: str) -> PluginSpec | None:
+    family, _, short = name.partition(".")
+    if family not in FAMILIES or not short.isidentifier():
+        return None
+    try:
+        module = importlib.import_module(f"analyses.{family}.{short}")
+    except ModuleNotFoundError as error:
+        if error.name in (f"analyses.{family}", f"analyses.{family}.{short}"):
+            return None
+        raise
+    spec = getattr(module, "SPEC", None)
+    return spec if isinstance(spec, PluginSpec) and spec.name == name else None
 
 
 def all_specs() -> tuple[PluginSpec, ...]:

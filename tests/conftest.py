@@ -10,6 +10,7 @@ import kombu
 import psycopg
 import pytest
 import redis
+from django.test import override_settings
 
 from apps.provenance.testing import flushing_allowed
 
@@ -20,6 +21,13 @@ REPO_ROOT = Path(__file__).resolve().parent.parent
 def _ledger_can_be_flushed() -> Iterator[None]:
     """Let the flush after a transactional test pass the ledger's triggers; everything else still meets them."""
     with flushing_allowed():
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _cheap_passwords() -> Iterator[None]:
+    """Hash passwords of test accounts fast: nobody guesses at these, and every test makes some."""
+    with override_settings(PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"]):
         yield
 
 

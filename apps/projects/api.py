@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Any
 
 from django.db.models import QuerySet
@@ -74,6 +75,12 @@ class MemberSerializer(StrictModelSerializer):
         model = Membership
         fields = ["id", "project", "user", "username", "role", "created_at"]
         read_only_fields = ["id", "project", "user", "created_at"]
+
+
+class BreakGlassInput(StrictSerializer):
+    """Why."""
+
+    reason = serializers.CharField(max_length=2000)
 
 
 class TokenView(APIView):
@@ -179,6 +186,19 @@ class ProjectViewSet(ReadViewSet):
             project=project,
             username=serializer.validated_data["user"]["username"],
             role=serializer.validated_data["role"],
+        )
+        return Response(MemberSerializer(membership).data, status=status.HTTP_201_CREATED)
+
+    @extend_schema(request=BreakGlassInput, responses={201: MemberSerializer})
+    @action(detail=True, methods=["post"], url_path="break-glass", serializer_class=BreakGlassInput)
+    def break_glass(self, request: Request, pk: str) -> Response:
+        """Become auditor of a project one is no member of (superuser); recorded, with the reason."""
+        serializer = BreakGlassInput(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        membership = services.break_glass(
+            actor=access.account_of(request.user),
+            project_id=uuid.UUID(pk),
+            reason=serializer.validated_data["reason"],
         )
         return Response(MemberSerializer(membership).data, status=status.HTTP_201_CREATED)
 

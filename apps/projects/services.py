@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 import secrets
+import uuid
 
 from django.contrib.auth.hashers import check_password, make_password
 from django.utils import timezone
 
-from apps.core.errors import ConflictError, InvalidValueError, NotFoundError
+from apps.core.errors import ConflictError, InvalidValueError, NotFoundError, PermissionRefusedError
 from apps.projects import access
 from apps.projects.models import ApiToken, Membership, Project, Role, User
 from apps.projects.selectors import key_digest
@@ -139,6 +140,36 @@ def set_member(*, actor: User, project: Project, username: str, role: str) -> Me
 def _refuse_last_manager(project: Project, user: User) -> None:
     if not Membership.objects.filter(project=project, role=Role.MANAGER).exclude(user=user).exists():
         raise ConflictError("a project keeps at least one manager; name another one first", field="role")
+
+
+def break_glass(*, actor: User, project_id: uuid.UUID, reason: str) -> Membership:
+    """Let a superuser read one project that they are no member of; the record says who and why.
+
+    They become auditor of the project, visible to its members, until a manager ends it.
+
+    Raises
+    ------
+    PermissionRefusedError
+        The caller is no superuser.
+    NotFoundError
+        There is no such project.
+    ConflictError
+        The caller is a member already.
+    """
+    if not (actor.is_superuser and actor.is_active):
+        raise PermissionRefusedError("only a superuser can break the glass")
+    if not reason.strip():
+        raise InvalidValueError("say why the project must be read", field="reason")
+    project = Project.objects.filter(pk=project_id).first()
+    if project is None:
+        raise NotFoundError(f"there is no project {project_id}")
+    with record.act("break_glass", actor=actor, project=project.pk, reason=reason) as act:
+        _lock_project(project)
+        if Membership.objects.filter(project=project, user=actor).exists():
+            raise ConflictError("you are a member of this project already")
+        membership = _write_role(actor, project, Role.AUDITOR)
+        act.created(membership, attributes=_role_facts(actor, Role.AUDITOR) | {"corr:breakGlass": True})
+    return membership
 
 
 def remove_member(*, actor: User, membership: Membership, reason: str = "") -> None:

@@ -15,6 +15,7 @@ from apps.projects import access
 from apps.projects.models import Membership, Project, User
 from apps.provenance import selectors as provenance
 from apps.results.models import Property, Table
+from apps.web.present import sentences
 
 TREE_LIMIT = 2000
 IMAGE_LIMIT = 200
@@ -152,18 +153,21 @@ def _ids(entries: Iterable[Any]) -> list[uuid.UUID]:
 
 
 def things(user: User, ids: Iterable[Any]) -> dict[str, tuple[str, str, str]]:
-    """Id -> (kind, name, id) of images, numbers, tables and acquisitions the caller may see; in four queries."""
+    """Id -> (kind, title, id) of images, numbers, tables and acquisitions the caller may see; in four queries."""
     wanted = _ids(ids)
     found: dict[str, tuple[str, str, str]] = {}
-    for kind, model in (("image", Image), ("number", Property), ("table", Table)):
-        for pk, name in access.visible(model.objects.filter(pk__in=wanted), user).values_list("pk", "name"):
-            found[str(pk)] = (kind, name, str(pk))
+    for pk, name in access.visible(Image.objects.filter(pk__in=wanted), user).values_list("pk", "name"):
+        found[str(pk)] = ("image", name, str(pk))
+    for number in access.visible(Property.objects.filter(pk__in=wanted).select_related("job"), user):
+        found[str(number.pk)] = ("number", sentences.meaning(number).title, str(number.pk))
+    for table in access.visible(Table.objects.filter(pk__in=wanted).select_related("job"), user):
+        found[str(table.pk)] = ("table", sentences.table_title(table.job.plugin, table.name), str(table.pk))
     for pk, name in access.visible(Acquisition.objects.filter(pk__in=wanted), user).values_list("pk", "specimen__name"):
         found[str(pk)] = ("acquisition", f"acquisition of {name}", str(pk))
     return found
 
 
-def number(user: User, pk: uuid.UUID) -> Property:
+def one_number(user: User, pk: uuid.UUID) -> Property:
     """One number with what its page needs."""
     related = ("project", "job__created_by", "image__specimen", "image__acquisition")
     row = access.get_visible(Property.objects.select_related(*related), user, pk)
@@ -191,7 +195,7 @@ def material_values(params: Mapping[str, Any]) -> dict[str, MaterialProperty]:
     return {str(row.pk): row for row in rows}
 
 
-def table(user: User, pk: uuid.UUID) -> Table:
+def one_table(user: User, pk: uuid.UUID) -> Table:
     """One table with what its page needs."""
     return access.get_visible(Table.objects.select_related("project", "job", "image__specimen", "store"), user, pk)
 

@@ -223,5 +223,8 @@ def wait_for(job: Job, say: Say, alive: Callable[[], None]) -> None:
         time.sleep(_POLL_SECONDS)
     if job.status != Job.Status.SUCCEEDED:
         raise StudyError(f"{name} {job.status}: {job.exit_code} {job.message}".strip())
+    if not told:
+        say(f"{name}: there already")
+        return
     spent = (job.finished_at - job.created_at).total_seconds() if job.finished_at else 0.0
     say(f"{name}: done after {spent:.1f} s")

@@ -14,6 +14,7 @@ from django.test.utils import override_settings
 from apps.imaging import chunks
 from apps.jobs import dispatch, health
 from tests.contract import world as worlds
+from tests.contract.matrix import Answer, compute
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -62,3 +63,9 @@ def data_root(_open_database: Path) -> Path:
 def world(_open_database: Path) -> worlds.World:
     """One of each thing."""
     return worlds.build()
+
+
+@pytest.fixture(scope="package")
+def answers(world: worlds.World) -> list[Answer]:
+    """What every role got for every request."""
+    return compute(world)

@@ -52,6 +52,7 @@ BODIES: dict[str, Build | None] = {
     "PATCH projects/{pk}/": lambda w: {"description": "said anew"},
     "POST projects/{pk}/members/": lambda w: {"username": "outsider", "role": "viewer"},
     "DELETE projects/{pk}/members/{member}/": None,
+    "POST projects/{pk}/break-glass/": lambda w: {"reason": "a disputed result"},
     "DELETE auth/tokens/{pk}/": None,
     "POST materials/": lambda w: {"name": "Glass", "properties": [{"quantity": "density", "value": 2.5, "unit": "g/cm3"}]},
     "POST materials/{pk}/properties/": lambda w: {"quantity": "density", "value": 1.2, "unit": "g/cm3", "u": 0.1},
@@ -237,7 +238,7 @@ def _addresses(route: Route, world: World, role: str) -> Iterator[tuple[str, str
     path, name = route.path, short(route)
     if "{things}" in path:
         for kind in sorted(things()):
-            for variant in ("", "?format=provn") if path.endswith("provenance/") else ("",):
+            for variant in ("", "?format=provn") if (kind, path[-12:]) == ("properties", "/provenance/") else ("",):
                 row = f"{route.method.upper()} {path.replace('{things}', kind)}{variant}"
                 yield row, path.replace("{things}", kind).replace("{pk}", world.id(NAMES[kind])) + variant
         return

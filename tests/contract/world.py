@@ -15,6 +15,7 @@ import numpy as np
 import tifffile
 from django.contrib.auth.models import Group
 from django.db.models import Model
+from django.utils import timezone
 
 from apps.analysis.services import submit
 from apps.catalog.services import add_material_property
@@ -22,7 +23,7 @@ from apps.core import storage
 from apps.imaging.models import Acquisition, Image
 from apps.imaging.services import create_acquisition, create_series, receive_files, start_ingest
 from apps.jobs import runner
-from apps.jobs.models import Job
+from apps.jobs.models import Job, JobLogLine
 from apps.projects.access import AUDITOR_GROUP
 from apps.projects.models import ApiToken, Membership, Project, User
 from apps.projects.services import issue_token, set_member
@@ -236,6 +237,7 @@ def _analyses(world: World) -> None:
     threshold = ask("segmentation.threshold", image, method="otsu")
     _execute(threshold, "succeeded")
     labels = Image.objects.get(job=threshold)
+    JobLogLine.objects.create(job=threshold, attempt=1, at=timezone.now(), text=f"{CANARY} line")
     measure = ask("segmentation.measure", {"labels": str(labels.pk)})
     _execute(measure, "succeeded")
     failed = ask("segmentation.threshold", image, channel=7)

@@ -24,6 +24,7 @@ def study(world: World, verdict: str = "not an RVE", source: str = "user") -> An
     world.number("hashin_shtrikman", [1.2, 5.8], plugin="bulk.bounds", image=labels, params=PHASES)
     facts = {"verdict": verdict, "reason": "k_y varies by 18%"}
     world.number("rve", [4.0, 4.0, 4.0], plugin="bulk.rve", image=labels, params=PHASES, facts=facts)
+    world.number("fractions", [0.3, 0.7], plugin="bulk.rve", image=labels, unit="1", params=PHASES, facts=facts)
     diameter = world.number(
         "mean_diameter", 4.32, plugin="segmentation.measure", image=labels, unit="um", scale_exponent=1
     )

@@ -112,6 +112,12 @@ def tensor_resolution(value: list[list[Any]], interval: dict[str, Any] | None) -
     return min(halves) if halves else largest * 1e-3 or None
 
 
+def list_resolution(value: Sequence[Any], interval: dict[str, Any] | None) -> float | None:
+    """Return the uncertainty whose digits all entries of a list are shown with: the smallest half width, if any."""
+    halves = [half for place in range(len(value)) if (half := half_width(interval, place))]
+    return min(halves) if halves else None
+
+
 def tensor_rows(value: list[list[Any]], interval: dict[str, Any] | None) -> list[tuple[str, list[Cell]]]:
     """Return the rows of a 3 x 3 tensor, each with the name of its axis, all with the same digits."""
     resolution = tensor_resolution(value, interval)
@@ -138,7 +144,8 @@ def _list_line(value: Sequence[Any], interval: dict[str, Any] | None) -> str:
     if any(isinstance(item, list) for item in value):
         numbers = flat(value)
         return f"{len(numbers)} values"
-    shown = [format_value(item, half_width(interval, i)) for i, item in enumerate(value[:6])]
+    resolution = list_resolution(value, interval)
+    shown = [format_value(item, resolution) for item in value[:6]]
     return ", ".join(shown) + (", …" if len(value) > 6 else "")
 
 

@@ -165,7 +165,8 @@ class Verdict:
 
 def verdict(row: Any, siblings: Iterable[Any]) -> Verdict:
     """Return the verdict on the volume of a number, by the number's own facts or those of a ``bulk.rve`` beside it."""
-    found = next((item for item in [row, *siblings] if item.facts.get("verdict") and _same_phases(row, item)), None)
+    judged = [item for item in [row, *siblings] if item.facts.get("verdict") and _same_phases(row, item)]
+    found = next((item for item in judged if item.unit in _QUANTITY), next(iter(judged), None))
     if found is None:
         return Verdict(
             False,

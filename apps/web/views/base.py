@@ -11,16 +11,17 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
 from django.views.decorators.http import require_POST, require_safe
 
 from apps.core.errors import CorrError, NotFoundError, PermissionRefusedError
 from apps.projects.models import User
 
-View = Callable[..., HttpResponse]
+View = Callable[..., HttpResponseBase]
 
 
-def _translated(view: View, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+def _translated(view: View, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
     try:
         return view(request, *args, **kwargs)
     except NotFoundError as error:
@@ -35,7 +36,7 @@ def page(view: View) -> View:
     @require_safe
     @login_required
     @wraps(view)
-    def wrapped(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+    def wrapped(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         return _translated(view, request, *args, **kwargs)
 
     return wrapped
@@ -52,7 +53,7 @@ def button(back: str) -> Callable[[Callable[[HttpRequest, uuid.UUID], tuple[str,
         @require_POST
         @login_required
         @wraps(view)
-        def wrapped(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
+        def wrapped(request: HttpRequest, pk: uuid.UUID) -> HttpResponseBase:
             return _translated(_acted, request, pk)
 
         def _acted(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:

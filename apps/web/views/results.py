@@ -28,12 +28,13 @@ def _shown(row: Property) -> dict[str, Any]:
     """Return the value in the form that fits it: a tensor, a list, or one number."""
     tail = {"unit": numbers.readable_unit(row.unit)}
     if numbers.is_tensor(row.value):
-        cells = numbers.tensor_rows(row.value, row.interval)
+        tensor = numbers.tensor_rows(row.value, row.interval)
         principal = sentences.principal_values(row.value, row.interval)
-        return tail | {"tensor": cells, "axes": numbers.AXES, "principal": principal}
+        return tail | {"tensor": tensor, "axes": numbers.AXES, "principal": principal}
     if isinstance(row.value, list):
-        entries = [numbers.cell(row.value, row.interval, place) for place in range(len(row.value))]
-        return tail | {"entries": list(zip(_names(row, len(entries)), entries, strict=True))}
+        resolution = numbers.list_resolution(row.value, row.interval)
+        cells = [numbers.cell(row.value, row.interval, i, resolution=resolution) for i in range(len(row.value))]
+        return tail | {"entries": list(zip(_names(row, len(cells)), cells, strict=True))}
     return tail | {"single": numbers.cell(row.value, row.interval)}
 
 
@@ -50,7 +51,7 @@ def _names(row: Property, count: int) -> list[str]:
 def number(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     """One number: what it is, how sure it is, what it rests on, how it came to be."""
     user = account(request)
-    row = selectors.number(user, pk)
+    row = selectors.one_number(user, pk)
     beside = selectors.siblings(row)
     same_volume = [item for item in beside if item.image_id == row.image_id]
     context = {
@@ -92,7 +93,7 @@ def _columns(row: Table, rows: list[list[Any]]) -> list[dict[str, Any]]:
 @page
 def table(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     """One table: its columns, and its first rows."""
-    row = selectors.table(account(request), pk)
+    row = selectors.one_table(account(request), pk)
     rows, readable = _first_rows(row)
     context = {
         "table": row,
@@ -121,7 +122,7 @@ def _first_rows(row: Table) -> tuple[list[list[Any]], bool]:
 @page
 def table_csv(request: HttpRequest, pk: uuid.UUID) -> HttpResponseBase:
     """The whole table as CSV."""
-    row = selectors.table(account(request), pk)
+    row = selectors.one_table(account(request), pk)
     if not _first_rows(row)[1]:
         raise Http404("the bytes of this table are not there")
     response = StreamingHttpResponse(results.iterate_csv(row), content_type="text/csv; charset=utf-8")

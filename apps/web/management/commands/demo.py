@@ -21,7 +21,7 @@ from apps.web.present.sentences import meaning
 from apps.web.study import FILE, Study, StudyError, run_study
 from apps.web.supervisor import AlreadyServedError, PortTakenError, Supervisor
 
-_START_SECONDS = 60.0
+_START_SECONDS = 180.0
 _TENSOR = "bulk.conductivity.tensor"
 
 
@@ -47,7 +47,9 @@ class Command(BaseCommand):
         supervisor = self._supervisor(options)
         try:
             self._study(supervisor, file)
-            if not options["no_serve"]:
+            if options["no_serve"]:
+                self._say("stopping the server; manage.py serve, or demo again, brings it up with these addresses")
+            else:
                 self._say("serving; stop with Ctrl-C")
                 supervisor.run()
         except KeyboardInterrupt:
@@ -97,7 +99,7 @@ class Command(BaseCommand):
         write("\nNumbers (and what becomes of each if every spacing were s times as large):")
         for row in study.numbers.values():
             value = one_line(row.value, row.interval, row.unit, row.error)
-            write(f"  {meaning(row).title:<42} {value:<52} {effect(row.scale_exponent)}")
+            write(f"  {meaning(row).title:<52} {value:<38} {effect(row.scale_exponent)}")
         rve = study.numbers["bulk.rve.rve"]
         write(f"\nRepresentative volume? {rve.facts['verdict']}: {rve.facts['reason']}.")
         write("\nAccounts:")
