@@ -32,6 +32,7 @@ def _own_data_root() -> None:
                 shutil.rmtree(root, ignore_errors=True)
 
         atexit.register(remove)
+    (root / "static").mkdir(exist_ok=True)  # as `serve` makes it
     os.environ["CORR_DATA_ROOT"] = str(root)
     os.environ.setdefault("CORR_SECRET_KEY", "tests-only-" + "0123456789abcdef" * 4)
     # A manage.py that a test starts belongs to this environment already.

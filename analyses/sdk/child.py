@@ -35,25 +35,17 @@ import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
+from analyses.sdk.failures import Cancelled, PluginError
+from analyses.sdk.failures import ChildFailure as ChildFailure
 
-from analyses.sdk.contract import Cancelled, PluginError
+if TYPE_CHECKING:
+    import numpy as np
 
 _PR_SET_PDEATHSIG = 1
 _MIN_INTERVAL = 0.1  # seconds between two progress reports
 _MAX_TEXT = 4000
-
-
-class ChildFailure(Exception):  # noqa: N818 - a declared ending, not an error
-    """An expected failure with its message ready made: ends the job ``failed``."""
-
-    def __init__(self, code: str, message: str, facts: Mapping[str, Any] | None = None) -> None:
-        super().__init__(message)
-        self.code = code
-        self.message = message
-        self.facts = dict(facts or {})
 
 
 class ChildContext:
@@ -86,8 +78,8 @@ class ChildContext:
     @property
     def rng(self) -> np.random.Generator:
         """The generator seeded by the job."""
-        if self._rng is None:
-            self._rng = np.random.default_rng(self.seed)
+        if self._rng is None:  # by name: work that draws nothing does not wait for numpy
+            self._rng = importlib.import_module("numpy.random").default_rng(self.seed)
         return self._rng
 
     def progress(self, fraction: float, text: str = "") -> None:

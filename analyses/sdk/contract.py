@@ -16,6 +16,8 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from analyses.sdk.failures import Cancelled as Cancelled
+from analyses.sdk.failures import PluginError as PluginError
 from analyses.sdk.values import ImageValue, OutputImage, PropertyValue, TableValue, WritableArray
 
 PortType = Literal["image", "labels", "table", "property", "transform"]
@@ -73,19 +75,6 @@ class ExitCode:
     code: int
     name: str
     message: str
-
-
-class PluginError(Exception):
-    """An expected failure: the name of a declared exit code and the facts that explain it."""
-
-    def __init__(self, name: str, **facts: Any) -> None:
-        super().__init__(name)
-        self.name = name
-        self.facts = facts
-
-
-class Cancelled(Exception):
-    """Raised by ``ctx.check_cancelled()``; a plugin lets it pass."""
 
 
 class Context(Protocol):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiParameter, PolymorphicProxySerializer, extend_schema
 from rest_framework import serializers, status, viewsets
 from rest_framework.decorators import action
 from rest_framework.request import Request
@@ -67,7 +67,7 @@ class PluginViewSet(viewsets.ViewSet):
     lookup_value_regex = r"[a-z0-9_]+\.[a-z0-9_]+"
     lookup_field = "name"
 
-    @extend_schema(responses={200: PluginListSerializer})
+    @extend_schema(responses={200: PluginListSerializer(many=False)})
     def list(self, request: Request) -> Response:
         """List all plugins."""
         return Response({"results": selectors.list_plugins(), "next": None, "previous": None})
@@ -102,13 +102,18 @@ class DryRunSerializer(serializers.Serializer[Any]):
     cost = serializers.DictField(allow_null=True)
 
 
+_FOUND_OR_ESTIMATED = PolymorphicProxySerializer(
+    component_name="FoundOrEstimated", serializers=[JobSerializer, DryRunSerializer], resource_type_field_name=None
+)
+
+
 class JobViewSet(JobReadViewSet):
     """Jobs; POST submits an analysis."""
 
     @extend_schema(
         request=SubmissionSerializer,
         parameters=[OpenApiParameter("dry_run", bool, description="check and estimate only")],
-        responses={200: JobSerializer, 202: JobSerializer},
+        responses={200: _FOUND_OR_ESTIMATED, 202: JobSerializer},
     )
     def create(self, request: Request) -> Response:
         """Submit a run: 202 with the job; an equal one that is there already answers 200."""

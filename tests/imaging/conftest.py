@@ -41,7 +41,6 @@ def data_root(tmp_path: Path, settings: Any) -> Iterator[Path]:
     root = tmp_path / "data"
     root.mkdir()
     settings.CORR_DATA_ROOT = root
-    settings.ROOT_URLCONF = "tests.imaging.urls"
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # nobody guesses at these
     chunks._entries.cache_clear()
     yield root

@@ -154,7 +154,7 @@ def test_typed_spacing_goes_before_the_file_and_both_are_kept(acquisition: Acqui
         ({"spacing_nm": {"x": 1, "y": 1}}, "overrides.spacing_nm"),
         ({"handedness": "ambidextrous"}, "overrides.handedness"),
         ({"name": "a/b"}, "overrides.name"),
-        ("none", "overrides.non_field_errors"),
+        ("none", "overrides"),
     ],
 )
 def test_bad_override_is_named(client: APIClient, acquisition: Acquisition, overrides: Any, field: str) -> None:

@@ -1,19 +1,11 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
 
 import pytest
 
 from apps.provenance import registry
-from apps.provenance.testing import flushing_allowed
 from tests.provenance import things
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _ledger_can_be_flushed() -> Iterator[None]:
-    with flushing_allowed():
-        yield
 
 
 @pytest.fixture(autouse=True)

@@ -59,7 +59,7 @@ def _flatten(detail: Any, prefix: str = "") -> dict[str, list[str]]:
     if isinstance(detail, Mapping):
         flat: dict[str, list[str]] = {}
         for key, value in detail.items():
-            path = f"{prefix}.{key}" if prefix else str(key)
+            path = prefix if prefix and key == "non_field_errors" else f"{prefix}.{key}" if prefix else str(key)
             for name, messages in _flatten(value, path).items():
                 flat.setdefault(name, []).extend(messages)
         return flat

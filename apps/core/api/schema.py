@@ -21,7 +21,14 @@ class ProblemSerializer(serializers.Serializer):  # type: ignore[type-arg]
 
 
 class AutoSchema(BaseAutoSchema):
-    """Adds ``application/problem+json`` as the answer to every refusal."""
+    """Adds ``application/problem+json`` as the answer to every refusal; a value of any kind may be null too."""
+
+    def _map_serializer_field(self, *args: Any, **kwargs: Any) -> Any:
+        schema = super()._map_serializer_field(*args, **kwargs)
+        if isinstance(schema, dict) and {} in schema.get("oneOf", ()):
+            # "null or anything" holds null twice, which `oneOf` refuses
+            schema = {name: value for name, value in schema.items() if name != "oneOf"}
+        return schema
 
     def _get_response_bodies(self, *args: Any, **kwargs: Any) -> Any:
         responses = super()._get_response_bodies(*args, **kwargs)

@@ -101,7 +101,7 @@ class MoveSerializer(StrictModelSerializer):
 class AcquisitionSerializer(StrictModelSerializer):
     """An acquisition without its raw header."""
 
-    operator = OperatorField(read_only=True)
+    operator = OperatorField(read_only=True, allow_null=True)
     status = serializers.SerializerMethodField()
     message = serializers.SerializerMethodField()
     images = serializers.SerializerMethodField()

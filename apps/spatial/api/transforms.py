@@ -59,7 +59,9 @@ class TransformSerializer(StrictModelSerializer):
     """An edge between two frames: ``target = matrix @ source``, micrometres."""
 
     matrix = serializers.SerializerMethodField()
-    covariance = serializers.ListField(child=serializers.ListField(child=serializers.FloatField()), read_only=True)
+    covariance = serializers.ListField(
+        child=serializers.ListField(child=serializers.FloatField()), read_only=True, allow_null=True
+    )
     landmarks = LandmarkSerializer(many=True, read_only=True)
     decisions = DecisionSerializer(many=True, read_only=True)
     superseded_by = serializers.SerializerMethodField()
