@@ -16,6 +16,7 @@ from apps.jobs.models import FINISHED, Job
 from apps.projects.access import permission_findings
 from apps.provenance import checks, registry
 from apps.provenance.models import Node
+from apps.provenance.relations import Kind
 from apps.results.models import Property, Table
 
 _BLOCK = 1 << 20
@@ -91,7 +92,9 @@ def _outputs(job: Job) -> Iterator[tuple[str, dict[str, str]]]:
 
 def record_findings() -> Iterator[str]:
     """Rows of registered models that no node of the ledger knows: a write past the services."""
-    for model in registry.registered_models():
+    for model, entry in registry.registered_models().items():
+        if entry.kind == Kind.AGENT:  # an account is recorded when it first acts
+            continue
         known = Node.objects.filter(pk=OuterRef("pk"))
         rows = model._default_manager.annotate(recorded=Exists(known)).filter(recorded=False)
         for pk in rows.values_list("pk", flat=True)[:_BATCH]:

@@ -33,6 +33,9 @@ class Swept:
     def __len__(self) -> int:
         return len(self.staging) + len(self.rows) + len(self.orphans)
 
+    def __str__(self) -> str:
+        return "\n".join(self.lines()) or "nothing to remove"
+
     def lines(self) -> list[str]:
         """One line a removed thing."""
         named = (("staging", self.staging), ("staged row", self.rows), ("bytes without a row", self.orphans))

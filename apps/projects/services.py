@@ -186,18 +186,23 @@ def remove_member(*, actor: User, membership: Membership, reason: str = "") -> N
 
 
 def update_project(*, actor: User, project: Project, **changes: object) -> Project:
-    """Change name, description, licence, embargo or retention; the former values stay in the record."""
+    """Change name, description, licence, embargo or retention; what it was stays in the record."""
     access.require(actor, access.Action.MANAGE, project)
     if "name" in changes and not str(changes["name"]).strip():
         raise InvalidValueError("a project needs a name", field="name")
     with record.act("update_project", actor=actor, project=project.pk) as act:
         locked = Project.objects.select_for_update().get(pk=project.pk)
-        before = {name: _plain(getattr(locked, name)) for name in changes}
+        before = {name: _plain(getattr(locked, name)) for name in changes if name not in _FREE_WORDS}
+        after = {name: _plain(value) for name, value in changes.items() if name not in _FREE_WORDS}
+        words = {name: str(value) for name, value in changes.items() if name in _FREE_WORDS}
         for name, value in changes.items():
             setattr(locked, name, value)
         locked.save(update_fields=list(changes))
-        act.changed(locked, before=before, after={name: _plain(value) for name, value in changes.items()})
+        act.changed(locked, before=before, after=after, erasable=words)
     return locked
+
+
+_FREE_WORDS = frozenset({"name", "description", "retention"})  # may name people: erasable beside the record
 
 
 def _plain(value: object) -> object:

@@ -35,7 +35,7 @@ class Act:
         self,
         verb: str,
         *,
-        actor: Account | uuid.UUID | None,
+        actor: Agent | None,
         project: uuid.UUID | None,
         activity: Thing | None,
         parent: Act | None,

@@ -61,7 +61,7 @@ _current: ContextVar[Act | None] = ContextVar("current_act", default=None)
 def act(
     verb: str,
     *,
-    actor: Account | uuid.UUID | None,
+    actor: Agent | None,
     project: uuid.UUID | None,
     reason: str | None = None,
     activity: Thing | None = None,

@@ -2,7 +2,8 @@
 
     python -m benchmarks.jobs.run [--rounds 20]
 
-Both workers stay up; rounds alternate, so that noise of the machine falls on both.  The figure is the difference of the medians.
+Both workers stay up; rounds alternate, so that noise of the machine falls on both.  The figure is the difference of the
+medians.
 """
 
 from __future__ import annotations
@@ -51,14 +52,13 @@ def wait_for(ready: Callable[[], bool], what: str, seconds: float = 120.0) -> No
 
 def measure(rounds: int) -> dict[str, list[float]]:
     """Time both in alternating rounds; this process is set up for the installation under test."""
-    from benchmarks.jobs.bare import nothing
-
     from apps.jobs.models import Job
     from apps.jobs.services import create_job
     from apps.projects.services import create_project, create_user
     from apps.provenance import record
+    from benchmarks.jobs.bare import nothing
 
-    user = create_user(username="bench", password="a-long-enough-word")  # noqa: S106 - of a throw-away database
+    user = create_user(username="bench", password="a-long-enough-word")
     project = create_project(actor=user, name="bench")
 
     def job() -> None:
@@ -112,8 +112,8 @@ def report(times: dict[str, list[float]]) -> str:
     lines = [
         "# What a tracked job costs",
         "",
-        "An empty job, from submit to succeeded (claim, child process, environment, ledger, publishing), beside an empty",
-        f"Celery task on the same embedded broker; {len(times['job'])} alternating rounds, median seconds.",
+        "An empty job, from submit to succeeded (claim, child process, environment, ledger, publishing), beside an",
+        f"empty Celery task on the same embedded broker; {len(times['job'])} alternating rounds, median seconds.",
         "",
         "| | median s | fastest s | slowest s |",
         "|---|---|---|---|",

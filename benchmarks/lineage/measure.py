@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import statistics
 import sys
 import time
 import uuid
@@ -13,16 +14,16 @@ import django
 REPEATS = 25
 
 
-def best_ms(runs: list[Callable[[], object]], repeats: int = REPEATS) -> list[float]:
-    """Return the shortest time of each, measured in turns: on a busy machine a median measures the neighbours."""
-    best = [float("inf")] * len(runs)
+def median_ms(runs: list[Callable[[], object]], repeats: int = REPEATS) -> list[float]:
+    """Return the median time of each in milliseconds, measured in turns, so that noise falls on all of them."""
+    times: list[list[float]] = [[] for _ in runs]
     for turn in range(repeats + 1):
         for index, run in enumerate(runs):
             start = time.perf_counter()
             run()
             if turn:  # the first turn warms caches
-                best[index] = min(best[index], 1e3 * (time.perf_counter() - start))
-    return best
+                times[index].append(1e3 * (time.perf_counter() - start))
+    return [statistics.median(values) for values in times]
 
 
 def raw_walk(start: uuid.UUID, way: tuple[str, str]) -> list:
@@ -49,7 +50,7 @@ def measure_walk(name: str, start: uuid.UUID) -> dict:
     raw = {uuid.UUID(str(row[0])) for row in raw_walk(start, way)} - {start}
     assert set(found) == raw, f"{name}: {len(found)} found, {len(raw)} by the raw query"
     repeats = REPEATS if len(found) < 5000 else 5
-    ours, theirs = best_ms([lambda: walk([start], limit=10**6), lambda: raw_walk(start, way)], repeats)
+    ours, theirs = median_ms([lambda: walk([start], limit=10**6), lambda: raw_walk(start, way)], repeats)
     return {"case": name, "found": len(found), "ours_ms": ours, "raw_ms": theirs}
 
 
@@ -71,8 +72,8 @@ def measure_writing() -> dict:
             for _ in range(count):
                 act.derived(act.entity("corr:Image", attributes={"corr:digest": "0" * 64}), source)
 
-    (one_ms,) = best_ms([one])
-    (bulk_ms,) = best_ms([many], 3)
+    (one_ms,) = median_ms([one])
+    (bulk_ms,) = median_ms([many], 3)
     # a record is a node or a relation: per entity one node, generation, attribution and derivation
     return {"derivation_ms": one_ms, "bulk_records_per_s": 4 * 2000 / (bulk_ms / 1e3)}
 

@@ -1,4 +1,4 @@
-"""A process beside the server that speaks to the same database: ``python -m tests.e2e.driver``, one JSON request a line.
+"""A process beside the server that speaks to the same database: ``python -m tests.e2e.driver``, a JSON request a line.
 
 It stands for a caller's process, so that the tests need no second Django in their own.
 """

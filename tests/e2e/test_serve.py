@@ -167,7 +167,7 @@ def test_a_second_server_on_the_same_data_root_is_refused(served: Served) -> Non
     assert "another server runs on" in done.stderr
 
 
-# ------------------------------------------------------------------------------------------------------ servers of their own
+# ------------------------------------------------------------------------------------------------- servers of their own
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])

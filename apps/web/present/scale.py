@@ -62,7 +62,7 @@ def spacing_sentence(image: Any) -> str:
     shown = texts.pop() if len(texts) == 1 else ", ".join(f"{item.axis} {item.text}" for item in axes)
     if any(item.assumed for item in axes):
         uncertain = any(entry and entry.get("u") for entry in image.spacing.values())
-        tail = "one standard uncertainty is given with it" if uncertain else "its uncertainty is not stated"
+        tail = "± is one standard uncertainty" if uncertain else "its uncertainty is not stated"
         return f"The spacing is assumed: {shown}, typed by hand, not measured; {tail}."
     sources = " and ".join(sorted({item.source for item in axes}))
     uncertain = all((image.spacing.get(item.axis) or {}).get("u") for item in axes)
