@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from drf_spectacular.utils import OpenApiParameter, PolymorphicProxySerializer, extend_schema
+from drf_spectacular.utils import OpenApiParameter, PolymorphicProxySerializer, extend_schema, extend_schema_serializer
 from rest_framework import serializers, status, viewsets
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apps.analysis import selectors, services
-from apps.core.api.serializers import ObjectField, StrictSerializer
-from apps.core.errors import NotFoundError
+from apps.core.api.filters import check_query
+from apps.core.api.serializers import ObjectField, StrictSerializer, refuse_body
+from apps.core.errors import InvalidValueError, NotFoundError
 from apps.jobs.api import JobSerializer
 from apps.jobs.api import JobViewSet as JobReadViewSet
 from apps.projects import access
@@ -53,6 +54,7 @@ class PluginSerializer(serializers.Serializer[Any]):
     references = serializers.ListField(child=serializers.CharField())
 
 
+@extend_schema_serializer(many=False)
 class PluginListSerializer(serializers.Serializer[Any]):
     """All plugins on one page."""
 
@@ -67,18 +69,27 @@ class PluginViewSet(viewsets.ViewSet):
     lookup_value_regex = r"[a-z0-9_]+\.[a-z0-9_]+"
     lookup_field = "name"
 
-    @extend_schema(responses={200: PluginListSerializer(many=False)})
+    @extend_schema(responses={200: PluginListSerializer})
     def list(self, request: Request) -> Response:
         """List all plugins."""
+        check_query(request)
         return Response({"results": selectors.list_plugins(), "next": None, "previous": None})
 
     @extend_schema(responses={200: PluginSerializer}, parameters=[OpenApiParameter("name", str, OpenApiParameter.PATH)])
     def retrieve(self, request: Request, name: str) -> Response:
         """Describe one plugin."""
+        check_query(request)
         plugin = selectors.get_plugin(name)
         if plugin is None:
             raise NotFoundError(f"there is no plugin {name}")
         return Response(plugin)
+
+
+def _flag(request: Request, name: str) -> bool:
+    given = request.query_params.get(name, "0").lower()
+    if given not in ("0", "1", "false", "true"):
+        raise InvalidValueError(f"{given[:20]!r} is neither 1 nor 0", field=name)
+    return given in ("1", "true")
 
 
 class SubmissionSerializer(StrictSerializer):
@@ -110,6 +121,8 @@ _FOUND_OR_ESTIMATED = PolymorphicProxySerializer(
 class JobViewSet(JobReadViewSet):
     """Jobs; POST submits an analysis."""
 
+    write_query_params = ("dry_run",)
+
     @extend_schema(
         request=SubmissionSerializer,
         parameters=[OpenApiParameter("dry_run", bool, description="check and estimate only")],
@@ -121,7 +134,7 @@ class JobViewSet(JobReadViewSet):
         serializer.is_valid(raise_exception=True)
         data = dict(serializer.validated_data)
         data["project"] = access.get_visible(Project.objects.all(), request.user, data["project"], field="project")
-        if request.query_params.get("dry_run", "").lower() in ("1", "true"):
+        if _flag(request, "dry_run"):
             return Response(services.estimate(actor=access.account_of(request.user), **data))
         job, created = services.submit(actor=access.account_of(request.user), **data)
         return Response(
@@ -132,7 +145,9 @@ class JobViewSet(JobReadViewSet):
     @action(detail=True, methods=["post"])
     def rerun(self, request: Request, pk: str) -> Response:
         """Run a finished analysis again; the new job's ``verdict`` compares the two results."""
-        job = services.rerun(actor=access.account_of(request.user), job=self.get_object())
+        original = self.get_object()
+        refuse_body(request.data)
+        job = services.rerun(actor=access.account_of(request.user), job=original)
         return Response(self.get_serializer(job).data, status=status.HTTP_202_ACCEPTED)
 
 

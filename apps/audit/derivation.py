@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from apps.audit.labels import Label
-from apps.catalog.models import SpecimenEvent, State
+from apps.catalog.models import MaterialProperty, SpecimenEvent, State
 from apps.imaging.models import Acquisition, Image, SourceFile
 from apps.jobs.models import Job
 from apps.provenance.rows import EdgeRow, NodeRow
@@ -125,12 +125,49 @@ def value_words(value: Any, *, inner: bool = False) -> str:
     return str(value)
 
 
+def quantity_words(value: float | None, u: float | None, unit: str | None, source: str | None) -> str:
+    """Say a value with its standard uncertainty, unit and where it comes from."""
+    said = "no value" if value is None else _number(value)
+    said += f" +- {_number(u)}" if u is not None else ""
+    said += f" {unit}" if unit and unit != "1" else ""
+    return f"{said} ({source})" if source else said
+
+
 def asserted_words(what: str, value: Any) -> str:
-    """Say what was asserted by hand; a spacing in the words used everywhere for it."""
-    per_axis = isinstance(value, Mapping) and any(isinstance(value.get(axis), Mapping) for axis in ("x", "y", "z"))
-    return (
-        spacing_words(value).removesuffix(", typed by hand") if what == "spacing" and per_axis else value_words(value)
-    )
+    """Say what was asserted by hand; spacings, phases and material values in the words used everywhere for them."""
+    if not isinstance(value, Mapping):
+        return value_words(value)
+    if what == "spacing" and any(isinstance(value.get(axis), Mapping) for axis in ("x", "y", "z")):
+        return spacing_words(value).removesuffix(", typed by hand")
+    if "k" in value:
+        return quantity_words(value["k"], value.get("u"), value.get("unit"), value.get("source") or "without source")
+    if "value" in value and "unit" in value:
+        sourced = "a source is given" if value.get("sourced") else "without source"
+        return quantity_words(value["value"], value.get("u"), value["unit"], sourced)
+    return value_words(value)
+
+
+def params_words(params: Mapping[str, Any], materials: Mapping[str, str]) -> str:
+    """Say the parameters of a run: phases as values with their origin, everything else as it is.
+
+    ``materials``: id of a material value -> what a person calls it.
+    """
+    said: list[str] = []
+    for name, value in params.items():
+        if name == "phases" and isinstance(value, Mapping):
+            said += [_phase_words(key, phase, params.get("unit"), materials) for key, phase in value.items()]
+        elif value is not None and not (name == "unit" and "phases" in params):
+            said.append(f"{name} = {value_words(value, inner=True)}")
+    return ", ".join(said)
+
+
+def _phase_words(key: str, phase: Any, unit: Any, materials: Mapping[str, str]) -> str:
+    if not isinstance(phase, Mapping):
+        return f"phase {key} = {value_words(phase, inner=True)}"
+    origin = materials.get(str(phase.get("material_property")))
+    if origin is None:
+        origin = "a material's value" if phase.get("material_property") else phase.get("source") or "without source"
+    return f"phase {key} = {quantity_words(phase.get('k'), phase.get('u'), unit, origin)}"
 
 
 def scale_words(row: Property) -> str:
@@ -196,14 +233,23 @@ class Teller:
         return node.recorded_at.strftime(_DAY) if node.recorded_at else "at an unknown time"
 
     def _job(self, node: NodeRow, job: Job, made: list[uuid.UUID]) -> str:
-        used = join_words(self.graph.title(edge.object) for edge in self.graph.used(node.id))
+        used = join_words(
+            self.graph.title(edge.object)
+            for edge in self.graph.used(node.id)
+            if not isinstance(self.graph.row(edge.object), MaterialProperty)  # named with the phase it stands for
+        )
         results = join_words((self._made_words(pk) for pk in made), "nothing")
         when = (job.finished_at or job.created_at).strftime(_DAY)
         if job.kind == "ingest":
             software = join_words(self.graph.agents(node.id, "prov:SoftwareAgent"), "the reader")
             return f"{self._who(node)} had {used} read by {software} ({when}), which gave {results}."
         plugin = f"{job.plugin} {job.plugin_version}".strip() or job.kind
-        params = value_words(job.params)
+        materials = {
+            str(edge.object): row.material.name
+            for edge in self.graph.used(node.id)
+            if isinstance(row := self.graph.row(edge.object), MaterialProperty)
+        }
+        params = params_words(job.params, materials)
         return (
             f"{self._who(node)} ran {plugin} on {used} ({when}) with {params or 'no parameters'}; seed {job.seed}. "
             f"It gave {results}."

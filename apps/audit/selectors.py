@@ -174,11 +174,17 @@ def _asserted(told: story.Graph) -> list[dict[str, Any]]:
                 "label": told.title(said["thing"]),
                 "value": value,
                 "by": people,
-                "text": f"{said['what']} of {told.title(said['thing'])}: {story.asserted_words(said['what'], value)}"
+                "text": f"{_subject(said['what'], told.title(said['thing']))}: "
+                f"{story.asserted_words(said['what'], value)}"
                 + (f", asserted by {story.join_words(people)}" if people else ""),
             }
         )
     return listed
+
+
+def _subject(what: str, title: str) -> str:
+    """Name what was asserted of what, once: the title of a material's value begins with the quantity already."""
+    return title.partition(":")[0] if title.startswith(what) else f"{what} of {title}"
 
 
 def _scale(obj: Model) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apps.core.api.pagination import CursorPagination
-from apps.core.api.serializers import StrictModelSerializer
+from apps.core.api.serializers import StrictModelSerializer, refuse_body
 from apps.core.api.views import ReadViewSet
 from apps.jobs import selectors, services
 from apps.jobs.models import Job, JobLogLine
@@ -118,7 +118,9 @@ class JobViewSet(ReadViewSet):
     @action(detail=True, methods=["post"])
     def cancel(self, request: Request, pk: str) -> Response:
         """Ask for the job to be cancelled (contributor); 409 once it has ended."""
-        job = services.request_cancel(actor=cast(User, request.user), job=self.get_object())
+        job = self.get_object()
+        refuse_body(request.data)
+        job = services.request_cancel(actor=cast(User, request.user), job=job)
         return Response(JobSerializer(job).data, status=status.HTTP_202_ACCEPTED)
 
     @extend_schema(request=None, responses={200: JobSerializer, 202: JobSerializer})
@@ -129,5 +131,6 @@ class JobViewSet(ReadViewSet):
         202 with a new job; 200 with the one that does the same already; 409 for a job that did not fail.
         """
         old = self.get_object()
+        refuse_body(request.data)
         job, made = services.retry_job(actor=cast(User, request.user), job=old)
         return Response(JobSerializer(job).data, status=status.HTTP_202_ACCEPTED if made else status.HTTP_200_OK)

@@ -15,8 +15,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from apps.core.api.filters import check_query
 from apps.core.api.serializers import StrictModelSerializer, StrictSerializer
-from apps.core.api.views import ReadViewSet
+from apps.core.api.views import UUID_PATTERN, ReadViewSet
 from apps.core.errors import NotFoundError
 from apps.projects import access, selectors, services
 from apps.projects.models import ApiToken, Membership, Project, Role
@@ -63,6 +64,7 @@ class ProjectSerializer(StrictModelSerializer):
         model = Project
         fields = ["id", "name", "description", "licence", "embargo", "retention", "created_by", "created_at"]
         read_only_fields = ["id", "created_by", "created_at"]
+        extra_kwargs = {"description": {"max_length": 20_000}}
 
 
 class MemberSerializer(StrictModelSerializer):
@@ -92,6 +94,7 @@ class TokenView(APIView):
     @extend_schema(request=CredentialsSerializer, responses={200: IssuedTokenSerializer}, auth=[])
     def post(self, request: Request) -> Response:
         """Answer with the key; 401 where name and password do not fit."""
+        check_query(request)
         serializer = CredentialsSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         data = serializer.validated_data
@@ -131,6 +134,7 @@ class MeView(APIView):
     @extend_schema(responses={200: MeSerializer})
     def get(self, request: Request) -> Response:
         """Answer with account and roles."""
+        check_query(request)
         user = access.account_of(request.user)
         body = {
             "id": user.pk,
@@ -203,7 +207,7 @@ class ProjectViewSet(ReadViewSet):
         return Response(MemberSerializer(membership).data, status=status.HTTP_201_CREATED)
 
     @extend_schema(responses={204: None}, parameters=[], operation_id="projects_members_destroy")
-    @action(detail=True, methods=["delete"], url_path=r"members/(?P<member>[0-9a-f-]{36})", url_name="member")
+    @action(detail=True, methods=["delete"], url_path=f"members/(?P<member>{UUID_PATTERN})", url_name="member")
     def member(self, request: Request, pk: str, member: str) -> Response:
         """End a membership (manager)."""
         project = self.get_object()

@@ -47,7 +47,7 @@ class Property(UUIDModel):
     job = models.ForeignKey(Job, on_delete=models.PROTECT, related_name="properties")
     image = models.ForeignKey(Image, null=True, on_delete=models.PROTECT, related_name="properties")
     name = models.CharField(max_length=100)
-    value = models.JSONField(help_text="a number or nested lists of numbers; null where there is no value")
+    value = models.JSONField(null=True, help_text="a number or nested lists of numbers; null where there is none")
     unit = models.CharField(max_length=32, help_text="UCUM")
     interval = models.JSONField(null=True, help_text="low, high, level, contains")
     error = models.JSONField(default=dict, help_text="part of the error -> size, in the unit of the value")

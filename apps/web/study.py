@@ -142,7 +142,7 @@ def make_project(people: People, say: Say) -> Study:
             description="The example volume of fibres that comes with the package qim3d 1.5.3. Fibres, matrix, "
             "instrument, settings, date and sample distance are not stated with it.",
             tags=["composite", "fibres", "demo"],
-            key_values={"origin": "https://pypi.org/project/qim3d/1.5.3/", "licence": "MIT"},
+            key_values={"origin": "example of the Python package qim3d 1.5.3", "licence": "MIT"},
         )
     return Study(project, specimen)
 

@@ -32,7 +32,10 @@ def asked(config: pytest.Config, option: str) -> bool:
 
 @pytest.fixture(scope="package")
 def _open_database(
-    django_db_setup: None, django_db_blocker: Any, _ledger_can_be_flushed: None, tmp_path_factory: pytest.TempPathFactory
+    django_db_setup: None,
+    django_db_blocker: Any,
+    _ledger_can_be_flushed: None,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Path]:
     """Let the whole folder use the database, with commits, and leave it as empty as a transactional test does."""
     root = tmp_path_factory.mktemp("data")

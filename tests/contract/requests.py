@@ -54,7 +54,10 @@ BODIES: dict[str, Build | None] = {
     "DELETE projects/{pk}/members/{member}/": None,
     "POST projects/{pk}/break-glass/": lambda w: {"reason": "a disputed result"},
     "DELETE auth/tokens/{pk}/": None,
-    "POST materials/": lambda w: {"name": "Glass", "properties": [{"quantity": "density", "value": 2.5, "unit": "g/cm3"}]},
+    "POST materials/": lambda w: {
+        "name": "Glass",
+        "properties": [{"quantity": "density", "value": 2.5, "unit": "g/cm3"}],
+    },
     "POST materials/{pk}/properties/": lambda w: {"quantity": "density", "value": 1.2, "unit": "g/cm3", "u": 0.1},
     "POST instruments/": lambda w: {"name": "Second microscope", "modality": "sem"},
     "POST calibrations/": lambda w: {
@@ -86,7 +89,12 @@ BODIES: dict[str, Build | None] = {
     "POST transforms/{pk}/accept/": lambda w: {"no_residual_reason": "read from the stage"},
     "POST transforms/{pk}/withdraw/": lambda w: {"reason": "the stage slipped"},
     "POST rois/": lambda w: {"frame": w.id("frame"), "geometry": POINT, "name": "another place"},
-    "POST series/": lambda w: {"project": w.id("project"), "specimen": w.id("specimen"), "kind": "tilt", "name": "tilts"},
+    "POST series/": lambda w: {
+        "project": w.id("project"),
+        "specimen": w.id("specimen"),
+        "kind": "tilt",
+        "name": "tilts",
+    },
     "POST acquisitions/": lambda w: {"project": w.id("project"), "specimen": w.id("specimen"), "modality": "sem"},
     "POST acquisitions/{pk}/files/": lambda w: {"file": SimpleUploadedFile("new.tif", tiff_bytes(9), "image/tiff")},
     "POST acquisitions/{pk}/ingest/": lambda w: {"overrides": SPACING},

@@ -2,18 +2,41 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, ClassVar
 
-from django.db.models import QuerySet
-from django_filters.rest_framework import DjangoFilterBackend
+from django.db.models import ForeignKey, OneToOneField, QuerySet
+from django_filters.rest_framework import DjangoFilterBackend, FilterSet, UUIDFilter
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 
 _ALWAYS = frozenset({"cursor", "limit", "format"})
 
 
+def check_query(request: Request, known: Iterable[str] = ()) -> None:
+    """Raise ValidationError (400) for a query parameter that is not among the known ones, or holds a NUL character."""
+    names = sorted(known)
+    for name, values in request.query_params.lists():
+        if name not in names:
+            raise ValidationError({name: [f"unknown query parameter; known: {', '.join(names) or 'none'}"]})
+        if any("\x00" in value for value in values):
+            raise ValidationError({name: ["a NUL character is not admitted"]})
+
+
+class StrictFilterSet(FilterSet):
+    """References are filtered by id alone: whether a row that one may not see exists does not show in the answer."""
+
+    FILTER_DEFAULTS: ClassVar[dict[Any, Any]] = {
+        **FilterSet.FILTER_DEFAULTS,
+        ForeignKey: {"filter_class": UUIDFilter},
+        OneToOneField: {"filter_class": UUIDFilter},
+    }
+
+
 class StrictFilterBackend(DjangoFilterBackend):
     """django-filter that refuses parameters it does not know, and NUL characters."""
+
+    filterset_base = StrictFilterSet
 
     def filter_queryset(  # type: ignore[override]
         self, request: Request, queryset: QuerySet[Any], view: Any
@@ -23,9 +46,5 @@ class StrictFilterBackend(DjangoFilterBackend):
         filterset_class = self.get_filterset_class(view, queryset)
         if filterset_class is not None:
             known |= set(filterset_class.base_filters)
-        for name, values in request.query_params.lists():
-            if name not in known:
-                raise ValidationError({name: [f"unknown query parameter; known: {', '.join(sorted(known))}"]})
-            if any("\x00" in value for value in values):
-                raise ValidationError({name: ["a NUL character is not admitted"]})
+        check_query(request, known)
         return super().filter_queryset(request, queryset, view)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import codecs
 import json
 import math
 from collections.abc import Mapping
 from typing import IO, Any
 
+from django.conf import settings
 from rest_framework.exceptions import ParseError
 from rest_framework.parsers import JSONParser
+
+from apps.core.errors import TooLargeError
 
 _MAX_DEPTH = 64
 _MAX_INTEGER = 2**63 - 1
@@ -61,10 +63,14 @@ class StrictJSONParser(JSONParser):
     def parse(
         self, stream: IO[bytes], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
     ) -> Any:
-        """Return the parsed body; ParseError (400) says what is wrong."""
+        """Return the parsed body; ParseError (400) says what is wrong, TooLargeError (413) that it is too long."""
         encoding = (parser_context or {}).get("encoding") or "utf-8"
+        limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+        body = stream.read(limit + 1)
+        if len(body) > limit:
+            raise TooLargeError(f"a JSON body may have {limit} bytes; files go to acquisitions/{{id}}/files/")
         try:
-            text = codecs.getreader(encoding)(stream).read()
+            text = body.decode(encoding)
             value = json.loads(text, parse_constant=_no_constant, object_pairs_hook=_unique)
             _check(value)
         except RecursionError as error:

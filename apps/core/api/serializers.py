@@ -9,8 +9,37 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 
+def _kind_problem(field: Any, value: Any) -> str | None:
+    """Say what is wrong with the JSON type of a value; None where nothing is, or where the field itself checks it.
+
+    The fields of the framework take 7 for "7" and "7" for 7.  What is stored would not be what was sent.
+    """
+    if value is None:
+        return None
+    if isinstance(field, serializers.ListField) and isinstance(value, list):
+        problems = (_kind_problem(field.child, item) for item in value)
+        return next((problem for problem in problems if problem), None)
+    if isinstance(field, serializers.CharField | serializers.UUIDField | serializers.ChoiceField):
+        return None if isinstance(value, str) else f"{_shown(value)} is no text; write it as a JSON string"
+    if isinstance(field, serializers.IntegerField):
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        return None if whole else f"{_shown(value)} is not a whole number"
+    if isinstance(field, serializers.BooleanField):
+        return None if isinstance(value, bool) else f"{_shown(value)} is neither true nor false"
+    return None
+
+
+def _shown(value: Any) -> str:
+    return value[:80].__repr__() if isinstance(value, str) else repr(value)[:80]
+
+
+def refuse_body(data: Any) -> None:
+    """Refuse what is sent to a call that takes nothing."""
+    StrictSerializer(data=data).is_valid(raise_exception=True)
+
+
 class StrictMixin:
-    """Refuse unknown and read-only request fields by name instead of dropping them."""
+    """Refuse unknown and read-only request fields by name instead of dropping them, and values of another JSON type."""
 
     def to_internal_value(self, data: Any) -> Any:
         """Check the names, then the values."""
@@ -22,6 +51,9 @@ class StrictMixin:
             }
             if unknown:
                 raise serializers.ValidationError(unknown)
+            problems = {name: _kind_problem(fields[name], value) for name, value in data.items()}
+            if wrong := {name: [problem] for name, problem in problems.items() if problem}:
+                raise serializers.ValidationError(wrong)
         return super().to_internal_value(data)  # type: ignore[misc]
 
 

@@ -164,9 +164,7 @@ class Installation:
     def call(self, method: str, path: str, body: Any = None, *, raw: tuple[bytes, str] | None = None) -> Any:
         """Send one request; ChaosError with the problem document where it is refused."""
         data, media_type = raw or (None if body is None else json.dumps(body).encode(), "application/json")
-        request = urllib.request.Request(
-            f"http://127.0.0.1:{self.port}/api/v1/{path}", data=data, method=method
-        )
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}/api/v1/{path}", data=data, method=method)
         request.add_header("Content-Type", media_type)
         if self._token:
             request.add_header("Authorization", f"Token {self._token}")

@@ -23,30 +23,28 @@ def write(folder: Path, outcome: Outcome) -> Path:
     return page
 
 
+_HEAD = """\
+# Killed with -9
+
+Written by `manage.py chaos`. A part of a throw-away installation is killed at a random instant while an ingest
+or an analysis runs; *child* is the process of the job, *group* the worker's whole process group. Every job must
+end `succeeded` with exactly one result; then, after `sweep`, `fsck` must find nothing."""
+
+
 def _lines(runs: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    head = [
-        "# Killed with -9",
-        "",
-        "Written by `manage.py chaos`. A part of a throw-away installation is killed at a random instant while an ingest or",
-        "an analysis runs; *child* is the process of the job, *group* the worker's whole process group. Every job must end",
-        "`succeeded` with exactly one result; then `sweep` and `fsck` must find nothing wrong.",
-    ]
-    return head + [line for setup in sorted(runs) for line in _section(setup, runs[setup])]
+    return [_HEAD, *(line for setup in sorted(runs) for line in _section(setup, runs[setup]))]
 
 
 def _section(setup: str, run: Mapping[str, Any]) -> list[str]:
     cases = run["cases"]
     failed = [case for case in cases if case["problems"]]
-    lines = [
-        "",
-        f"## {setup}",
-        "",
-        f"Seed {run['seed']}; {len(cases)} kills, {sum(case['hit'] for case in cases)} of them hit a living process; "
-        f"{len(cases) - len(failed)} of {len(cases)} jobs ended with one result; fsck: {run['findings'].splitlines()[-1]}.",
-        "",
-        "| killed | in | kills | one result | attempts, most | slowest s |",
-        "|---|---|---|---|---|---|",
-    ]
+    hit, good = sum(case["hit"] for case in cases), len(cases) - len(failed)
+    summary = (
+        f"Seed {run['seed']}: {len(cases)} kills, {hit} of them of a living process; "
+        f"{good} of {len(cases)} jobs ended with one result; fsck: {run['findings'].splitlines()[-1]}."
+    )
+    lines = ["", f"## {setup}", "", summary, ""]
+    lines += ["| killed | in | kills | one result | attempts, most | slowest s |", "|---|---|---|---|---|---|"]
     lines += [_row(kind, target, cases) for kind in KINDS for target in TARGETS]
     lines += [f"\nround {case['round']}, {case['kind']}, {case['target']}: {case['problems']}" for case in failed]
     return lines

@@ -141,8 +141,9 @@ class Chaos:
             case.problems = [str(error)]
         case.seconds = time.monotonic() - began
         self.outcome.cases.append(case)
+        late = "" if case.hit else " (too late)"
         self._say(
-            f"round {number}: {kind}, {target} killed after {case.after_seconds:.2f} s{'' if case.hit else ' (too late)'}: "
+            f"round {number}: {kind}, {target} killed after {case.after_seconds:.2f} s{late}: "
             f"{case.status}, attempt {case.attempts}, {case.seconds:.1f} s {'; '.join(case.problems)}"
         )
 
