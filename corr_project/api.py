@@ -49,5 +49,5 @@ urlpatterns = [
     *AUDIT_URLS,
     *IMAGING_URLS,
     *router.urls,
-    re_path(r"^(?P<path>.*)$", NothingHereView.as_view(), name="nothing-here"),
+    re_path(r"^(?P<path>[\s\S]*)\Z", NothingHereView.as_view(), name="nothing-here"),
 ]

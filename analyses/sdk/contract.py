@@ -1,8 +1,8 @@
 """The contract between a plugin and whoever runs it.
 
-A plugin is one module with ``SPEC = PluginSpec(...)``.  ``run(ctx, params, inputs) -> outputs`` opens no database, reads no
-settings and publishes no store; equal arguments and seed give equal outputs.  Changing outputs for equal inputs bumps
-``version``, because the content key that decides reuse contains it.
+A plugin is one module with ``SPEC = PluginSpec(...)``.  ``run(ctx, params, inputs) -> outputs`` opens no database,
+reads no settings and publishes no store; equal arguments and seed give equal outputs.  Changing outputs for equal
+inputs bumps ``version``, because the content key that decides reuse contains it.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class PhaseValue(Params):
 
 @dataclass(frozen=True)
 class Port:
-    """One named input or output.  ``dims``: admitted numbers of spatial axes longer than one sample; None admits all."""
+    """One named input or output.  ``dims``: numbers of spatial axes longer than one sample that it takes; None: all."""
 
     name: str
     type: PortType
@@ -91,9 +91,17 @@ class Context(Protocol):
         """Open a staged output array for ``port`` (level 0; the pyramid is made when the run ends)."""
         ...
 
-    def progress(self, fraction: float, text: str = "") -> None: ...
-    def log(self, text: str) -> None: ...
-    def check_cancelled(self) -> None: ...
+    def progress(self, fraction: float, text: str = "") -> None:
+        """Report the fraction done, 0 to 1."""
+        ...
+
+    def log(self, text: str) -> None:
+        """Write a line to the job's log."""
+        ...
+
+    def check_cancelled(self) -> None:
+        """Raise Cancelled if the job is to end."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -107,7 +115,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class PluginSpec:
-    """What a plugin is.  ``material_quantity`` names, from checked params, the Material property its phases stand for."""
+    """What a plugin is.  ``material_quantity`` names, from checked params, the material value its phases stand for."""
 
     name: str
     version: str

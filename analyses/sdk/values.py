@@ -27,9 +27,15 @@ class LazyArray(Protocol):
     """Read access by slices; nothing is in memory before it is indexed."""
 
     @property
-    def shape(self) -> tuple[int, ...]: ...
+    def shape(self) -> tuple[int, ...]:
+        """Samples along each axis."""
+        ...
+
     @property
-    def dtype(self) -> np.dtype[Any]: ...
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the samples."""
+        ...
+
     def __getitem__(self, key: Any) -> npt.NDArray[Any]: ...
 
 
@@ -37,7 +43,10 @@ class WritableArray(LazyArray, Protocol):
     """A staged output: one chunk (shard) has one writer."""
 
     @property
-    def chunks(self) -> tuple[int, ...]: ...
+    def chunks(self) -> tuple[int, ...]:
+        """Samples along each axis that one writer writes at once."""
+        ...
+
     def __setitem__(self, key: Any, value: npt.ArrayLike) -> None: ...
 
 
@@ -54,8 +63,8 @@ class Channel:
 class ImageValue:
     """An image read lazily, with all that is needed to make sense of its samples.
 
-    ``spacing_um`` and ``spacing_u_um`` map each spatial axis to its sample distance and the standard uncertainty of it in
-    micrometres; None where the image is uncalibrated along that axis or the uncertainty was not stated.
+    ``spacing_um`` and ``spacing_u_um`` map each spatial axis to its sample distance and the standard uncertainty of it
+    in micrometres; None where the image is uncalibrated along that axis or the uncertainty was not stated.
     """
 
     id: str
@@ -74,7 +83,9 @@ class ImageValue:
         if tuple(a for a in AXIS_ORDER if a in self.axes) != self.axes or len(set(self.axes)) != len(self.axes):
             raise ValueError(f"axes are {self.axes}; they must be distinct and in the order {AXIS_ORDER}")
         if len(self.array.shape) != len(self.axes):
-            raise ValueError(f"the array has {len(self.array.shape)} dimensions, the axes {self.axes} name {len(self.axes)}")
+            raise ValueError(
+                f"the array has {len(self.array.shape)} dimensions, the axes {self.axes} name {len(self.axes)}"
+            )
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -93,7 +104,7 @@ class ImageValue:
 
 @dataclass(frozen=True)
 class Column:
-    """One column of a table; ``scale_exponent`` is n where the value goes as (length scale)**n, 0 where it is free of it."""
+    """One column of a table; ``scale_exponent`` is n where the value goes as (length scale)**n, 0 without a scale."""
 
     name: str
     values: Sequence[Any] | npt.NDArray[Any]
@@ -116,9 +127,11 @@ class TableValue:
 
 @dataclass(frozen=True)
 class Interval:
-    """Bounds elementwise to ``value``, the coverage probability ``level`` (None: spread, no probability claimed) and what
-    the interval contains, in words from a fixed list (``segmentation``, ``voxel``, ``boundary``, ``rve``, ``constituents``,
-    ``scale``, ``solver``)."""
+    """Bounds elementwise to ``value``; coverage probability ``level`` (None: a spread, none claimed); what it contains.
+
+    ``contains`` is in words from a fixed list: ``segmentation``, ``voxel``, ``boundary``, ``rve``, ``constituents``,
+    ``scale``, ``solver``.
+    """
 
     low: Nested
     high: Nested
@@ -130,7 +143,7 @@ class Interval:
 class PropertyValue:
     """A number, list or tensor with its unit (UCUM).
 
-    ``scale_exponent`` n: the value goes as s**n when all spacings are multiplied by s; None: it cannot be said so simply.
+    ``scale_exponent`` n: the value goes as s**n when all spacings are multiplied by s; None: not simply so.
     ``depends_on_anisotropy``: True where unequal changes of the spacings move the value even if equal ones do not.
     ``error`` names parts of the error, each in the unit of the value.  ``facts`` holds what else a reader must know
     (verdicts, conditions), JSON only.
@@ -148,7 +161,7 @@ class PropertyValue:
 
 @dataclass(frozen=True)
 class OutputImage:
-    """An image written by ``ctx.create_array``; scale, frame and handedness are taken over from the input image ``like``."""
+    """An image written by ``ctx.create_array``; scale, frame and handedness are those of the input image ``like``."""
 
     kind: ImageKind
     array: WritableArray

@@ -95,12 +95,13 @@ def run(rounds: int, data_root: Path) -> dict[str, Any]:
     environment = {"DJANGO_SETTINGS_MODULE": "benchmarks.jobs.settings", "CORR_NO_BOOTSTRAP": "1"}
     with process(sys.executable, "manage.py", "serve", "--port", port, **environment):
         socket = str(settings.CORR_BROKER_SOCKET)
-        wait_for(lambda: Path(socket).exists() and redis.Redis(unix_socket_path=socket).ping(), "the broker")
+        broker = redis.Redis(unix_socket_path=socket)
+        wait_for(lambda: Path(socket).exists() and bool(broker.ping()), "the broker")
         url = f"redis+socket://{socket}?virtual_host=5"
         os.environ["BARE_BROKER"] = url
         pool = ("--pool", "threads", "--concurrency", "1", "--loglevel", "ERROR")
         with process(sys.executable, "-m", "celery", "-A", "benchmarks.jobs.bare", "worker", *pool, BARE_BROKER=url):
-            wait_for(lambda: (data_root / "run" / "worker.pid").exists(), "the worker")
+            wait_for((data_root / "run" / "worker.pid").exists, "the worker")
             time.sleep(10)
             return dict(measure(rounds))
 

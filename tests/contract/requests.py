@@ -44,7 +44,7 @@ class Call:
         return self.method in ("post", "put", "patch", "delete")
 
 
-# ------------------------------------------------------------------------------------------------- what is sent, by route
+# --------------------------------------------------------------------------------------------- what is sent, by route
 
 BODIES: dict[str, Build | None] = {
     "POST auth/token/": lambda w: {"username": "viewer", "password": PASSWORD},
@@ -109,6 +109,10 @@ BODIES: dict[str, Build | None] = {
     "POST jobs/{pk}/cancel/": None,
     "POST jobs/{pk}/retry/": None,
     "POST jobs/{pk}/rerun/": None,
+    "POST {path}": None,
+    "PUT {path}": None,
+    "PATCH {path}": None,
+    "DELETE {path}": None,
 }
 MULTIPART = {"POST acquisitions/{pk}/files/"}
 
@@ -186,7 +190,7 @@ ADMIN: dict[str, Build] = {
     },
 }
 
-# ------------------------------------------------------------------------------------------ where it is sent, by address
+# ----------------------------------------------------------------------------------------- where it is sent, by address
 
 # Things behind an address, where it is not the one that the address is named after.
 TARGETS = {
@@ -268,7 +272,11 @@ def _filled(route: Route, world: World, role: str) -> str:
     if "auth/tokens/" in path:
         owner = "manager" if role in ("anonymous", "read_token") else role
         return path.replace("{pk}", world.id(f"token_{owner}"))
-    path = path.replace("{member}", world.id("membership")).replace("{name}", str(list_plugins()[0]["name"]))
+    path = (
+        path.replace("{path}", "no-such-thing/")
+        .replace("{member}", world.id("membership"))
+        .replace("{name}", str(list_plugins()[0]["name"]))
+    )
     if "{pk}" in path:
         thing = TARGETS.get(short(route)) or NAMES[_first_segment(path)]
         path = path.replace("{pk}", world.id(thing))

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.django_db
 FILE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "openapi.yaml"
 BASE = "urn:corrspace:openapi"
 # Described by themselves, or by no document: the index of the surface, the pages of the documentation, the schema.
-UNDESCRIBED = {"/api/v1/", "/api/v1/docs/", "/api/v1/schema/"}
+UNDESCRIBED = {"/api/v1/", "/api/v1/no-such-thing/", "/api/v1/docs/", "/api/v1/schema/"}
 
 
 @pytest.fixture(scope="module")

@@ -176,7 +176,7 @@ def test_readers_write_nothing(answers):
 
 def test_readers_read_everything(answers):
     reads = {a.call.key: a for a in answers if a.role == "manager" and a.call.method == "get" and is_project_data(a)}
-    for role in READERS + ("contributor", "staff_manager", "read_token"):
+    for role in (*READERS, "contributor", "staff_manager", "read_token"):
         mine = [a for a in answers if a.role == role and a.call.key in reads]
         pages = role == "read_token"
         unlike = [a for a in mine if a.status != reads[a.call.key].status and (a.call.route.is_api or not pages)]

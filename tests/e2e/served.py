@@ -10,13 +10,16 @@ import subprocess
 import sys
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
-from collections.abc import Callable
-from contextlib import suppress
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import psutil
+import psycopg
 
 REPO_ROOT = Path(__file__).resolve().parent.parent.parent
 START_SECONDS = 120.0
@@ -42,6 +45,27 @@ def is_gone(pid: int) -> bool:
         return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return True
+
+
+@contextmanager
+def services() -> Iterator[dict[str, str]]:
+    """Settings of the database server and broker that this run is about; nothing where it is about neither.
+
+    On a PostgreSQL server the installation gets a database of its own, dropped in the end.
+    """
+    server, broker = os.environ.get("CORR_DATABASE_URL", ""), os.environ.get("CORR_BROKER_URL", "")
+    chosen = {"CORR_BROKER_URL": broker} if broker else {}
+    if not server.startswith("postgres"):
+        yield chosen
+        return
+    name = f"corr_e2e_{uuid.uuid4().hex[:12]}"
+    split = urllib.parse.urlsplit(server)
+    with psycopg.connect(split._replace(path="/postgres").geturl(), autocommit=True) as admin:
+        admin.execute(f"CREATE DATABASE {name}")
+        try:
+            yield chosen | {"CORR_DATABASE_URL": split._replace(path=f"/{name}").geturl()}
+        finally:
+            admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 class Served:

@@ -1,4 +1,7 @@
-"""The one-machine server, killed in every way: siblings, restarts, pid files, health, and jobs that end once."""
+"""The one-machine server, killed in every way: siblings, restarts, pid files, health, and jobs that end once.
+
+It runs on the database server and the broker that this run of the tests is about.
+"""
 
 from __future__ import annotations
 
@@ -9,31 +12,30 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import psutil
-import psycopg
 import pytest
 
-from tests.e2e.served import Served, is_gone, wait_for
+from tests.e2e.served import Served, is_gone, services, wait_for
 
-pytestmark = [pytest.mark.broker, pytest.mark.chaos, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(600)]
 SLOW_STORE: dict[str, Any] = {"files": 40, "pause": 0.05}
 
 
 @pytest.fixture(scope="module")
 def served() -> Iterator[Served]:
     root = Path(tempfile.mkdtemp(prefix="corr-e2e-"))
-    server = Served(root)
-    try:
-        server.start()
-        yield server
-    finally:
-        server.stop()
-        shutil.rmtree(root, ignore_errors=True)
+    with services() as environment:
+        server = Served(root, **environment)
+        try:
+            server.start()
+            yield server
+        finally:
+            server.stop()
+            shutil.rmtree(root, ignore_errors=True)
 
 
 def one_result(found: dict[str, Any]) -> None:
@@ -69,6 +71,7 @@ def test_all_parts_are_up_and_are_siblings(served: Served) -> None:
     assert {(address.ip, address.port) for address in listening} == {("127.0.0.1", served.port)}
 
 
+@pytest.mark.broker
 def test_an_empty_job_is_quick(served: Served) -> None:
     served.wait_ended(served.submit("nothing"))
     waits = []
@@ -79,6 +82,7 @@ def test_an_empty_job_is_quick(served: Served) -> None:
     assert min(waits) < 6.0, waits  # the benchmark measures it on an idle machine
 
 
+@pytest.mark.broker
 def test_cancel_reaches_a_running_job(served: Served) -> None:
     job = served.submit("sleep", request={"seconds": 60})
     wait_for(lambda: served.call("job", pk=job)["progress"] > 0, 30)
@@ -98,6 +102,7 @@ def test_a_killed_part_is_started_again(served: Served, role: str) -> None:
     served.wait_healthy(60)
 
 
+@pytest.mark.broker
 @pytest.mark.parametrize("what", ["child", "worker", "group", "reaper", "web"])
 def test_a_job_survives_the_death_of(served: Served, what: str) -> None:
     job = served.submit("store", request=SLOW_STORE)
@@ -115,6 +120,7 @@ def test_a_job_survives_the_death_of(served: Served, what: str) -> None:
     tidy(served)
 
 
+@pytest.mark.sqlite_only
 def test_jobs_wait_for_a_broker_that_died(served: Served) -> None:
     assert served.process is not None
     broker = next(child for child in psutil.Process(served.process.pid).children() if "redis" in child.name())
@@ -147,6 +153,7 @@ def test_a_worker_that_slept_past_its_lease_cannot_publish(served: Served) -> No
     tidy(served)
 
 
+@pytest.mark.sqlite_only
 def test_a_poison_job_ends_and_the_worker_goes_on(served: Served) -> None:
     job = served.submit("crash", request={"signal": "SIGKILL"})
     found = served.wait_ended(job, 240)
@@ -154,6 +161,7 @@ def test_a_poison_job_ends_and_the_worker_goes_on(served: Served) -> None:
     assert served.wait_ended(served.submit("nothing"))["status"] == "succeeded"
 
 
+@pytest.mark.sqlite_only
 def test_a_second_server_on_the_same_data_root_is_refused(served: Served) -> None:
     done = subprocess.run(
         [sys.executable, "manage.py", "serve", "--port", "0"],
@@ -170,6 +178,7 @@ def test_a_second_server_on_the_same_data_root_is_refused(served: Served) -> Non
 # ------------------------------------------------------------------------------------------------- servers of their own
 
 
+@pytest.mark.sqlite_only
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
 def test_nothing_outlives_the_server(tmp_path: Path, how: signal.Signals) -> None:
     # a data root so deep that the broker's socket cannot lie in it
@@ -193,6 +202,7 @@ def test_nothing_outlives_the_server(tmp_path: Path, how: signal.Signals) -> Non
         server.stop()
 
 
+@pytest.mark.sqlite_only
 def test_a_full_disk_under_everything(tmp_path: Path) -> None:
     """Database, staging and stores on one small disk: the job fails, nothing is left, and the next job runs."""
     mount = tmp_path / "small"
@@ -212,30 +222,3 @@ def test_a_full_disk_under_everything(tmp_path: Path) -> None:
     finally:
         server.stop()
         subprocess.run(["umount", "-l", str(mount)], check=True)
-
-
-@pytest.mark.postgres
-def test_postgresql_and_rabbitmq(tmp_path: Path, postgres_url: str, rabbitmq_url: str) -> None:
-    """The same code on the servers of a larger installation: kill the group in a job, then see one result."""
-    name = f"corr_e2e_{os.getpid()}"
-    with psycopg.connect(postgres_url, autocommit=True) as admin:
-        admin.execute(f"CREATE DATABASE {name}")  # type: ignore[arg-type]
-    url = urllib.parse.urlsplit(postgres_url)._replace(path=f"/{name}").geturl()
-    server = Served(tmp_path, CORR_DATABASE_URL=url, CORR_BROKER_URL=rabbitmq_url)
-    try:
-        server.start()
-        for what in ("group", "child"):
-            job = server.submit("store", request=SLOW_STORE)
-            wait_for(lambda job=job: server.call("job", pk=job)["progress"] > 0.1, 60)
-            if what == "group":
-                server.kill("worker", group=True)
-            else:
-                server.kill_work()
-            found = server.wait_ended(job)
-            one_result(found)
-            assert found["attempt"] == 2
-        tidy(server)
-    finally:
-        server.stop()
-        with psycopg.connect(postgres_url, autocommit=True) as admin:
-            admin.execute(f"DROP DATABASE {name} WITH (FORCE)")  # type: ignore[arg-type]

@@ -6,7 +6,8 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from django.core.exceptions import PermissionDenied
+from django.conf import settings
+from django.core.exceptions import PermissionDenied, RequestDataTooBig
 from django.db import OperationalError
 from django.http import Http404
 from rest_framework import exceptions, status
@@ -16,6 +17,7 @@ from apps.core.errors import CorrError
 
 logger = logging.getLogger(__name__)
 PROBLEM_TYPE = "application/problem+json"
+_MAX_QUOTED = 500
 _TITLES = {
     400: "The request cannot be carried out",
     401: "Not logged in",
@@ -70,7 +72,12 @@ def _flatten(detail: Any, prefix: str = "") -> dict[str, list[str]]:
             for name, messages in _flatten(item, f"{prefix}.{position}" if nested and prefix else prefix).items():
                 flat.setdefault(name, []).extend(messages)
         return flat
-    return {prefix or "non_field_errors": [str(detail)]}
+    return {prefix[:_MAX_QUOTED] or "non_field_errors": [_shortened(str(detail))]}
+
+
+def _shortened(message: str) -> str:
+    """Cut what a message quotes of a request that may be long."""
+    return message if len(message) <= _MAX_QUOTED else f"{message[:_MAX_QUOTED]} ..."
 
 
 def _from_drf(error: exceptions.APIException, headers: Mapping[str, str]) -> Response:
@@ -108,6 +115,8 @@ def problem_handler(error: Exception, context: Mapping[str, Any]) -> Response | 
         )
     if isinstance(error, Http404):
         return problem(404, code="not_found", detail="There is no such thing, or you may not know of it.")
+    if isinstance(error, RequestDataTooBig):
+        return problem(413, code="too_large", detail=f"a body may have {settings.DATA_UPLOAD_MAX_MEMORY_SIZE} bytes here")
     if isinstance(error, PermissionDenied):
         return problem(403, code="permission_denied", detail=str(error) or "You may not do this.")
     if isinstance(error, OperationalError):

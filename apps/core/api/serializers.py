@@ -8,6 +8,8 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from apps.core.quote import shown
+
 
 def _kind_problem(field: Any, value: Any) -> str | None:
     """Say what is wrong with the JSON type of a value; None where nothing is, or where the field itself checks it.
@@ -20,17 +22,13 @@ def _kind_problem(field: Any, value: Any) -> str | None:
         problems = (_kind_problem(field.child, item) for item in value)
         return next((problem for problem in problems if problem), None)
     if isinstance(field, serializers.CharField | serializers.UUIDField | serializers.ChoiceField):
-        return None if isinstance(value, str) else f"{_shown(value)} is no text; write it as a JSON string"
+        return None if isinstance(value, str) else f"{shown(value)} is no text; write it as a JSON string"
     if isinstance(field, serializers.IntegerField):
         whole = isinstance(value, int) and not isinstance(value, bool)
-        return None if whole else f"{_shown(value)} is not a whole number"
+        return None if whole else f"{shown(value)} is not a whole number"
     if isinstance(field, serializers.BooleanField):
-        return None if isinstance(value, bool) else f"{_shown(value)} is neither true nor false"
+        return None if isinstance(value, bool) else f"{shown(value)} is neither true nor false"
     return None
-
-
-def _shown(value: Any) -> str:
-    return value[:80].__repr__() if isinstance(value, str) else repr(value)[:80]
 
 
 def refuse_body(data: Any) -> None:

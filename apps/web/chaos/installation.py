@@ -54,7 +54,7 @@ class Installation:
     data_root, repository : Path
         An empty folder, and the checkout.
     environment : mapping
-        Variables of the processes: what a child inherits, and ``CORR_*`` settings.
+        Variables of the processes: what a child inherits, the settings module, and ``CORR_*`` settings.
     """
 
     def __init__(self, data_root: Path, repository: Path, environment: Mapping[str, str]) -> None:
@@ -65,7 +65,6 @@ class Installation:
             "CORR_DATA_ROOT": str(data_root),
             "CORR_SECRET_KEY": secrets.token_urlsafe(48),
             "CORR_NO_BOOTSTRAP": "1",
-            "DJANGO_SETTINGS_MODULE": "corr_project.settings",
             "DJANGO_SUPERUSER_USERNAME": _USER,
             "DJANGO_SUPERUSER_PASSWORD": _PASSWORD,
             "DJANGO_SUPERUSER_EMAIL": "chaos@localhost",

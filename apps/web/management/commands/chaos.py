@@ -43,6 +43,7 @@ class Command(BaseCommand):
         with _database(options["database_url"]) as url, tempfile.TemporaryDirectory(prefix="corr-chaos-") as root:
             environment = {
                 **settings.CORR_CHILD_ENVIRONMENT,
+                "DJANGO_SETTINGS_MODULE": str(settings.SETTINGS_MODULE),
                 "CORR_DATABASE_URL": url,
                 "CORR_BROKER_URL": options["broker_url"],
                 "CORR_LEASE_SECONDS": str(options["lease_seconds"]),
@@ -79,10 +80,12 @@ def _database(server: str) -> Iterator[str]:
         yield ""
         return
     name = f"corr_chaos_{secrets.token_hex(6)}"
-    with psycopg.connect(server, autocommit=True) as admin:
+    split = urllib.parse.urlsplit(server)
+    maintenance = split._replace(path="/postgres").geturl()
+    with psycopg.connect(maintenance, autocommit=True) as admin:
         admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
     try:
-        yield urllib.parse.urlsplit(server)._replace(path=f"/{name}").geturl()
+        yield split._replace(path=f"/{name}").geturl()
     finally:
-        with psycopg.connect(server, autocommit=True) as admin:
+        with psycopg.connect(maintenance, autocommit=True) as admin:
             admin.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
