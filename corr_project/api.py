@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NoReturn
+from collections.abc import Sequence
+from typing import Any, NoReturn
 
 from django.urls import path, re_path
 from drf_spectacular.utils import extend_schema
@@ -37,7 +38,8 @@ class NothingHereView(APIView):
 
 router = DefaultRouter(use_regex_path=True)
 router.include_format_suffixes = False
-for routes in (PROJECTS, CATALOG, SPATIAL, IMAGING, RESULTS, ANALYSIS):
+ALL_ROUTES: tuple[Sequence[tuple[str, Any, str]], ...] = (PROJECTS, CATALOG, SPATIAL, IMAGING, RESULTS, ANALYSIS)
+for routes in ALL_ROUTES:
     for prefix, viewset, basename in routes:
         router.register(prefix, viewset, basename=basename)
 

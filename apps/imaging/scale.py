@@ -10,6 +10,9 @@ from analyses.sdk.values import SPATIAL_AXES
 from apps.core.errors import InvalidValueError
 
 POINT_AXES = ("x", "y", "z")
+# A femtometre and a kilometre: outside of them a length is a slip, and its powers leave the range of a double.
+SHORTEST_UM = 1e-9
+LONGEST_UM = 1e9
 HANDEDNESS = ("right", "left", "unknown")
 _SENSE = {
     "right": "The samples are declared right-handed: the frame is not mirrored against the specimen.",
@@ -24,13 +27,18 @@ def _positive(value: Any, field: str) -> float:
         raise InvalidValueError(f"{value!r} is not a number; give a length in um", field=field)
     if not math.isfinite(value) or value <= 0:
         raise InvalidValueError(f"{value!r} is not a sample distance; it must be finite and above 0 um", field=field)
+    if not SHORTEST_UM <= value <= LONGEST_UM:
+        raise InvalidValueError(
+            f"{value!r} um is no distance of samples; it lies between {SHORTEST_UM:g} and {LONGEST_UM:g} um",
+            field=field,
+        )
     return float(value)
 
 
 def _uncertainty(value: Any, field: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise InvalidValueError(f"{value!r} is not a number; give a standard uncertainty in um", field=field)
-    if not math.isfinite(value) or value < 0:
+    if not 0 <= value <= LONGEST_UM:  # false for NaN too
         raise InvalidValueError(
             f"{value!r} is not a standard uncertainty; it must be finite and not negative", field=field
         )

@@ -8,13 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from django.core.management import call_command
 from django.test.utils import override_settings
+from rest_framework.test import APIClient
 
 from apps.imaging import chunks
 from apps.jobs import dispatch, health
 from tests.contract import world as worlds
 from tests.contract.matrix import Answer, compute
+from tests.contract.refusals import client_of, state
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -72,3 +75,30 @@ def world(_open_database: Path) -> worlds.World:
 def answers(world: worlds.World) -> list[Answer]:
     """What every role got for every request."""
     return compute(world)
+
+
+@pytest.fixture(scope="package")
+def served(_open_database: Path) -> bytes:
+    """The document as the surface gives it."""
+    response = APIClient().get("/api/v1/schema/", headers={"Accept": "application/vnd.oai.openapi"})
+    assert response.status_code == 200
+    return response.content
+
+
+@pytest.fixture(scope="package")
+def document(served: bytes) -> dict[str, Any]:
+    return yaml.safe_load(served)
+
+
+@pytest.fixture
+def manager(world) -> APIClient:
+    """Manages the project, and is staff: nothing is refused for want of permission."""
+    return client_of(world.users["staff_manager"])
+
+
+@pytest.fixture
+def nothing_stored(world) -> Iterator[None]:
+    before = state()
+    yield
+    after = state()
+    assert {name: (before[name], after[name]) for name in before if before[name] != after[name]} == {}

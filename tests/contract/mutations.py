@@ -1,4 +1,4 @@
-"""Bodies that no route may take: each valid but for one thing, derived from the OpenAPI document and a body in order."""
+"""Bodies that no route may take: each in order but for one thing, derived from the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -97,9 +97,13 @@ def of_fields(body: dict[str, Any], types: dict[str, set[str]]) -> Iterator[Muta
     """Yield bodies with one field of another kind."""
     for field, takes in types.items():
         for name, raw in RAW.items():
-            wrong = name in ALWAYS_WRONG or ("any" not in takes and all(name in WRONG.get(t, ()) for t in takes - {"null"}))
+            wrong = name in ALWAYS_WRONG or (
+                "any" not in takes and all(name in WRONG.get(t, ()) for t in takes - {"null"})
+            )
             yield Mutation(f"{field}: {name}", with_raw(body, field, raw), refused=wrong)
-        yield Mutation(f"{field}: null", with_raw(body, field, "null"), refused="null" not in takes and "any" not in takes)
+        yield Mutation(
+            f"{field}: null", with_raw(body, field, "null"), refused="null" not in takes and "any" not in takes
+        )
 
 
 def of_bodies(body: dict[str, Any]) -> Iterator[Mutation]:
@@ -116,7 +120,7 @@ def of_bodies(body: dict[str, Any]) -> Iterator[Mutation]:
     yield Mutation("no UTF-8", b'{"name": "\xff\xfe"}')
     yield Mutation("a byte order mark", b"\xef\xbb\xbf" + text.encode())
     yield Mutation("UTF-16", text.encode("utf-16"), content_type="application/json; charset=utf-8")
-    yield Mutation("an unknown charset", text.encode(), content_type="application/json; charset=no-such")
+    yield Mutation("an unknown charset", text.encode(), content_type="application/json; charset=no-such", refused=False)
     for content_type in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "application/xml"):
         yield Mutation(f"sent as {content_type}", text.encode(), content_type=content_type)
     yield Mutation("sent as a broken media type", text.encode(), content_type="json;;;")

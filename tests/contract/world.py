@@ -20,6 +20,7 @@ from django.utils import timezone
 from apps.analysis.services import submit
 from apps.catalog.services import add_material_property
 from apps.core import storage
+from apps.core.ids import new_id
 from apps.imaging.models import Acquisition, Image
 from apps.imaging.services import create_acquisition, create_series, receive_files, start_ingest
 from apps.jobs import runner
@@ -27,6 +28,7 @@ from apps.jobs.models import Job, JobLogLine
 from apps.projects.access import AUDITOR_GROUP
 from apps.projects.models import ApiToken, Membership, Project, User
 from apps.projects.services import issue_token, set_member
+from apps.results.models import Property
 from tests.factories import (
     CalibrationFactory,
     InstrumentFactory,
@@ -256,3 +258,36 @@ def _analyses(world: World) -> None:
 def member_of(world: World, username: str) -> Membership:
     """Membership of an account in the project."""
     return Membership.objects.get(project=world.project, user__username=username)
+
+
+def double(world: World) -> None:
+    """Make one more of everything that a list shows, in the same project."""
+    manager = world.users["manager"]
+    specimen = SpecimenFactory(project=world.project, material=world.material)
+    SpecimenFactory(project=world.project, parent=world.specimen)
+    SpecimenEventFactory(specimen=world.specimen)
+    mount = MountFactory(specimen=world.specimen, instrument=InstrumentFactory())
+    CalibrationFactory()
+    add_material_property(
+        actor=world.users["staff"], material=MaterialFactory(), quantity="density", value=1.0, unit="g/cm3"
+    )
+    RoiFactory(frame=world.frame)
+    TransformFactory(source=mount.frame, target=world.frame)
+    create_series(actor=manager, project=world.project, specimen=specimen, kind="time", name="another")
+    _acquisition(world, "more", seed=5)
+    ProjectFactory(actor=world.users["viewer"])
+    issue_token(user=world.users["viewer"], name="more")
+    for thing in (world.image, world.labels, world.property, world.table, world.threshold, world.failed):
+        _copy(thing)
+
+
+def _copy(row: Any) -> None:
+    """Add a row like another, as a job of its own would have made it."""
+    new = type(row).objects.get(pk=row.pk)
+    new.pk = new_id()
+    new._state.adding = True
+    if isinstance(new, Job):
+        new.content_key = ""
+    if isinstance(new, Property):
+        new.name = f"{new.name} again"
+    new.save(force_insert=True)

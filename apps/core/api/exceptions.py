@@ -17,7 +17,7 @@ from apps.core.errors import CorrError
 
 logger = logging.getLogger(__name__)
 PROBLEM_TYPE = "application/problem+json"
-_MAX_QUOTED = 500
+_MAX_QUOTED = 1000
 _TITLES = {
     400: "The request cannot be carried out",
     401: "Not logged in",
@@ -47,9 +47,11 @@ def problem(
         "type": f"urn:corrspace:problem:{code}",
         "title": title or _TITLES.get(status_code, "Error"),
         "status": status_code,
-        "detail": detail,
+        "detail": _shortened(detail, 2 * _MAX_QUOTED),
         "code": code,
-        "errors": dict(errors or {}),
+        "errors": {
+            name: [_shortened(message, 2 * _MAX_QUOTED) for message in found] for name, found in (errors or {}).items()
+        },
     }
     if details:
         body["details"] = dict(details)
@@ -75,9 +77,9 @@ def _flatten(detail: Any, prefix: str = "") -> dict[str, list[str]]:
     return {prefix[:_MAX_QUOTED] or "non_field_errors": [_shortened(str(detail))]}
 
 
-def _shortened(message: str) -> str:
+def _shortened(message: str, length: int = _MAX_QUOTED) -> str:
     """Cut what a message quotes of a request that may be long."""
-    return message if len(message) <= _MAX_QUOTED else f"{message[:_MAX_QUOTED]} ..."
+    return message if len(message) <= length else f"{message[:length]} ..."
 
 
 def _from_drf(error: exceptions.APIException, headers: Mapping[str, str]) -> Response:
@@ -116,7 +118,9 @@ def problem_handler(error: Exception, context: Mapping[str, Any]) -> Response | 
     if isinstance(error, Http404):
         return problem(404, code="not_found", detail="There is no such thing, or you may not know of it.")
     if isinstance(error, RequestDataTooBig):
-        return problem(413, code="too_large", detail=f"a body may have {settings.DATA_UPLOAD_MAX_MEMORY_SIZE} bytes here")
+        return problem(
+            413, code="too_large", detail=f"a body may have {settings.DATA_UPLOAD_MAX_MEMORY_SIZE} bytes here"
+        )
     if isinstance(error, PermissionDenied):
         return problem(403, code="permission_denied", detail=str(error) or "You may not do this.")
     if isinstance(error, OperationalError):

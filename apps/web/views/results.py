@@ -27,9 +27,10 @@ _FIRST_ROWS = 100
 def _shown(row: Property) -> dict[str, Any]:
     """Return the value in the form that fits it: a tensor, a list, or one number."""
     tail = {"unit": numbers.readable_unit(row.unit)}
-    if numbers.is_tensor(row.value):
-        tensor = numbers.tensor_rows(row.value, row.interval)
-        principal = sentences.principal_values(row.value, row.interval)
+    value: Any = row.value
+    if numbers.is_tensor(value):
+        tensor = numbers.tensor_rows(value, row.interval)
+        principal = sentences.principal_values(value, row.interval)
         return tail | {"tensor": tensor, "axes": numbers.AXES, "principal": principal}
     if isinstance(row.value, list):
         resolution = numbers.list_resolution(row.value, row.interval)
