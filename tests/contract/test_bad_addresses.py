@@ -9,6 +9,7 @@ import uuid
 import pytest
 from rest_framework.test import APIClient
 
+from tests.contract.mutations import Mutation
 from tests.contract.openapi import operation
 from tests.contract.refusals import NOWHERE, client_of, problem, writing
 from tests.contract.requests import Call, requests_of
