@@ -59,7 +59,7 @@ class Chaos:
 
     def __init__(self, installation: Installation, *, seed: int, setup: str, say: Callable[[str], None]) -> None:
         self._at = installation
-        self._random = random.Random(seed)  # noqa: S311 - repeatable, not secret
+        self._random = random.Random(seed)  # noqa: S311 - repeatable, not secret  # nosec B311
         self._say = say
         self.outcome = Outcome(seed, setup)
         self._usual: dict[str, float] = {}
