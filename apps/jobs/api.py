@@ -78,6 +78,7 @@ class LogLineSerializer(serializers.ModelSerializer[JobLogLine]):
     class Meta:
         model = JobLogLine
         fields = ["attempt", "at", "text"]
+        read_only_fields = fields
 
 
 class LogPagination(CursorPagination):

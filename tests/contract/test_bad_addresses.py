@@ -7,6 +7,8 @@ import json
 import uuid
 
 import pytest
+from django.db import transaction
+from rest_framework.response import Response
 from rest_framework.test import APIClient
 
 from tests.contract.mutations import Mutation
@@ -77,12 +79,20 @@ def lists(world) -> list[Call]:
     ]
 
 
+def undone(client: APIClient, url: str) -> Response:
+    """Ask in a savepoint: what PostgreSQL refuses spoils the transaction that a request of its own would not have."""
+    with transaction.atomic():
+        response = client.get(url)
+        transaction.set_rollback(True)
+    return response
+
+
 def test_odd_cursors_and_limits_break_nothing(world, manager):
     """A cursor of no answer's making is a 404, or, where it happens to be a place in the list, a page."""
     findings, paged = [], [c for c in lists(world) if c.url not in ("/api/v1/", "/api/v1/me/", "/api/v1/plugins/")]
     for call in paged:
         for given in CURSORS:
-            response = manager.get(f"{call.url}?cursor={given}")
+            response = undone(manager, f"{call.url}?cursor={given}")
             page = response.status_code == 200 and "results" in response.json()
             if not page and (wrong := problem(response)):
                 findings.append(f"{call.key} cursor {given[:40]}: {wrong}")
@@ -105,7 +115,7 @@ def test_odd_filters_break_nothing(world, manager, document):
         for name, schema in names.items():
             for given in ("abc", "", "%00", "-1", NOWHERE, "9" * 400, "%ED%A0%80", "a" * 5000, "%27%3B--", "1e400"):
                 tried += 1
-                response = manager.get(f"{call.url}?{name}={given}")
+                response = undone(manager, f"{call.url}?{name}={given}")
                 typed = schema.get("format") in ("uuid", "date-time") or "enum" in schema or "$ref" in schema
                 if response.status_code == 200 and (not typed or given in ("", NOWHERE)):
                     continue

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.core.exceptions import ValidationError as DjangoValidationError
-from django.db.models import QuerySet
+from django.db import DataError
 from rest_framework.exceptions import NotFound, ValidationError
 from rest_framework.pagination import CursorPagination as BaseCursorPagination
 from rest_framework.request import Request
@@ -19,11 +19,11 @@ class CursorPagination(BaseCursorPagination):
     page_size_query_param = "limit"
     ordering = ("-created_at", "id")
 
-    def paginate_queryset(self, queryset: QuerySet[Any], request: Request, view: Any = None) -> list[Any] | None:
+    def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Any] | None:
         """Return a page; a cursor that no answer gave is a 404, whatever it decodes to."""
         try:
             return super().paginate_queryset(queryset, request, view)
-        except (DjangoValidationError, ValueError, TypeError, OverflowError) as error:
+        except (DjangoValidationError, DataError, ValueError, TypeError, OverflowError) as error:
             raise NotFound(self.invalid_cursor_message) from error
 
     def get_page_size(self, request: Request) -> int | None:

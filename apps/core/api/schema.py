@@ -24,7 +24,7 @@ class AutoSchema(BaseAutoSchema):
     """Adds ``application/problem+json`` as the answer to every refusal; a value of any kind may be null too."""
 
     def _map_serializer_field(self, *args: Any, **kwargs: Any) -> Any:
-        schema = super()._map_serializer_field(*args, **kwargs)
+        schema = super()._map_serializer_field(*args, **kwargs)  # type: ignore[no-untyped-call]
         if isinstance(schema, dict) and {} in schema.get("oneOf", ()):
             # "null or anything" holds null twice, which `oneOf` refuses
             schema = {name: value for name, value in schema.items() if name != "oneOf"}

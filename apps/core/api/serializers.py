@@ -11,24 +11,27 @@ from rest_framework import serializers
 from apps.core.quote import shown
 
 
-def _kind_problem(field: Any, value: Any) -> str | None:
-    """Say what is wrong with the JSON type of a value; None where nothing is, or where the field itself checks it.
+def _kind_problems(field: Any, value: Any, path: str) -> dict[str, list[str]]:
+    """Say what is wrong with the JSON type of a value; empty where nothing is, or where the field itself checks it.
 
     The fields of the framework take 7 for "7" and "7" for 7.  What is stored would not be what was sent.
     """
     if value is None:
-        return None
+        return {}
     if isinstance(field, serializers.ListField) and isinstance(value, list):
-        problems = (_kind_problem(field.child, item) for item in value)
-        return next((problem for problem in problems if problem), None)
+        found: dict[str, list[str]] = {}
+        for position, item in enumerate(value):
+            found |= _kind_problems(field.child, item, f"{path}.{position}")
+        return found
     if isinstance(field, serializers.CharField | serializers.UUIDField | serializers.ChoiceField):
-        return None if isinstance(value, str) else f"{shown(value)} is no text; write it as a JSON string"
-    if isinstance(field, serializers.IntegerField):
-        whole = isinstance(value, int) and not isinstance(value, bool)
-        return None if whole else f"{shown(value)} is not a whole number"
-    if isinstance(field, serializers.BooleanField):
-        return None if isinstance(value, bool) else f"{shown(value)} is neither true nor false"
-    return None
+        fits, wanted = isinstance(value, str), "is no text; write it as a JSON string"
+    elif isinstance(field, serializers.IntegerField):
+        fits, wanted = isinstance(value, int) and not isinstance(value, bool), "is not a whole number"
+    elif isinstance(field, serializers.BooleanField):
+        fits, wanted = isinstance(value, bool), "is neither true nor false"
+    else:
+        return {}
+    return {} if fits else {path: [f"{shown(value)} {wanted}"]}
 
 
 def refuse_body(data: Any) -> None:
@@ -50,7 +53,7 @@ class StrictMixin:
             if unknown:
                 raise serializers.ValidationError(unknown)
             problems = {name: _kind_problem(fields[name], value) for name, value in data.items()}
-            if wrong := {name: [problem] for name, problem in problems.items() if problem}:
+            if wrong := {name: problem for name, problem in problems.items() if problem}:
                 raise serializers.ValidationError(wrong)
         return super().to_internal_value(data)  # type: ignore[misc]
 
