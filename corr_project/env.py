@@ -7,6 +7,7 @@ import os
 import secrets
 import stat
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,13 +53,13 @@ def _secret_key(data_root: Path) -> str:
     path = data_root / "secret_key"
     if path.exists():
         return path.read_text().strip()
-    data_root.mkdir(parents=True, exist_ok=True)
-    try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:  # another process was first
-        return path.read_text().strip()
-    with os.fdopen(handle, "w") as stream:
-        stream.write(secrets.token_urlsafe(64))
+    data_root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    draft = data_root / f".secret_key.{secrets.token_hex(8)}"
+    draft.touch(mode=0o600, exist_ok=False)
+    draft.write_text(secrets.token_urlsafe(64))
+    with suppress(FileExistsError):  # another process was first; nobody ever reads half a secret
+        os.link(draft, path)
+    draft.unlink()
     return path.read_text().strip()
 
 

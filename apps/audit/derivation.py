@@ -106,9 +106,12 @@ def spacing_words(spacing: Mapping[str, Any] | None) -> str:
             parts.append(
                 (f"{_number(entry['value'])} {entry['unit']}{u}", origin.get(entry["source"], entry["source"]))
             )
+    where = [axis for axis in ("x", "y", "z") if spacing.get(axis)]
+    along = "every axis" if len(where) == len(spacing) else join_words(where)
     if len(set(parts)) == 1:
-        return f"with a spacing of {parts[0][0]} along every axis, {parts[0][1]}"
-    return "with spacings " + join_words(f"{value} ({origin})" for value, origin in parts)
+        return f"with a spacing of {parts[0][0]} along {along}, {parts[0][1]}"
+    each = zip(where, parts, strict=True)
+    return "with spacings " + join_words(f"{value} along {axis} ({origin})" for axis, (value, origin) in each)
 
 
 def value_words(value: Any, *, inner: bool = False) -> str:
@@ -204,7 +207,7 @@ class Teller:
             text = self._acquisition(node, row)
         elif isinstance(row, SpecimenEvent):
             text = self._event(row)
-        elif made:
+        elif made or node.texts.get("reason"):
             text = self._act(node, made)
         else:
             return None
@@ -213,11 +216,9 @@ class Teller:
     def _acquisition(self, node: NodeRow, row: Acquisition) -> str:
         operator = row.operator_name or (row.operator.get_username() if row.operator else "not stated")
         instrument = row.instrument.name if row.instrument else "not stated"
-        files = [self.graph.title(pk) for pk in self.graph.made(node.id)]
-        gave = f" It gave {join_words(files)}." if files else ""
         return (
             f"{row.specimen.name} was measured by {row.get_modality_display()} in the state '{row.state.label}': "
-            f"operator {operator}, instrument {instrument}, acquired {row.acquired_at or 'at a time not stated'}.{gave}"
+            f"operator {operator}, instrument {instrument}, acquired {row.acquired_at or 'at a time not stated'}."
         )
 
     def _event(self, row: SpecimenEvent) -> str:
@@ -270,6 +271,9 @@ class Teller:
         why = f', because "{reason}"' if reason else ""
         results = join_words(self._thing_words(pk) for pk in made)
         used = [self.graph.title(edge.object) for edge in self.graph.used(node.id)]
+        if not made:  # a decision, such as a move to the right specimen
+            deed = verb.replace("_", " ").replace(".", " ")
+            return f"{self._who(node)} did '{deed}' for {join_words(used)} ({self._when(node)}){why}."
         on = f" using {join_words(used)}" if used else ""
         return f"{self._who(node)} {_did(verb)} {results}{on} ({self._when(node)}){why}."
 
@@ -297,7 +301,8 @@ def check_completeness(graph: Graph, target: uuid.UUID) -> list[Check]:
     images = [row for row in rows if isinstance(row, Image)]
     jobs = [row for row in rows if isinstance(row, Job) and row.status == Job.Status.SUCCEEDED]
     target_row = graph.row(target)
-    needs_scale = not (isinstance(target_row, Property) and target_row.scale_exponent == 0)
+    free = isinstance(target_row, Property) and target_row.scale_exponent == 0 and not target_row.depends_on_anisotropy
+    needs_scale = not free
     checks = [
         Check("It reaches the raw files.", any(isinstance(row, SourceFile) for row in rows)),
         Check("It reaches a specimen in a state.", any(isinstance(row, State) for row in rows)),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
+from django.db import DatabaseError
 from rest_framework.authentication import BaseAuthentication, get_authorization_header
 from rest_framework.exceptions import AuthenticationFailed, PermissionDenied
 from rest_framework.permissions import SAFE_METHODS
@@ -30,7 +33,8 @@ class TokenAuthentication(BaseAuthentication):
         token = selectors.token_by_key(key)
         if token is None or token.revoked_at is not None or not token.user.is_active:
             raise AuthenticationFailed("the token is not valid")
-        services.note_token_use(token=token)
+        with suppress(DatabaseError):  # a full disk must not keep anybody from reading
+            services.note_token_use(token=token)
         return token
 
     def authenticate_header(self, request: Request) -> str:

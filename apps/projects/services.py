@@ -8,6 +8,7 @@ import secrets
 import uuid
 
 from django.contrib.auth.hashers import check_password, make_password
+from django.contrib.auth.models import Group
 from django.utils import timezone
 
 from apps.core.errors import ConflictError, InvalidValueError, NotFoundError, PermissionRefusedError
@@ -178,17 +179,41 @@ def break_glass(*, actor: User, project_id: uuid.UUID, reason: str) -> Membershi
     return membership
 
 
+def set_site_auditor(*, username: str, member: bool, reason: str) -> User:
+    """Put an account into the site-wide auditor group, which reads every project, or take it out.
+
+    Called by who administers the machine (``manage.py site_auditor``); the record says why, for the whole site.
+    """
+    user = User.objects.filter(username=username, is_active=True).first()
+    if user is None:
+        raise InvalidValueError(f"there is no active account {username!r}", field="username")
+    if not reason.strip():
+        raise InvalidValueError("say why", field="reason")
+    verb = "add_site_auditor" if member else "remove_site_auditor"
+    with record.act(verb, actor=None, project=None, reason=reason) as act:
+        group, _ = Group.objects.get_or_create(name=access.AUDITOR_GROUP)
+        if member:
+            user.groups.add(group)
+        else:
+            user.groups.remove(group)
+        act.associated(user, role="site auditor")
+    return user
+
+
 def remove_member(*, actor: User, membership: Membership, reason: str = "") -> None:
     """End a membership; who has left sees nothing any more.  The record stays."""
     project = membership.project
     access.require(actor, access.Action.MANAGE, project)
     with record.act("remove_member", actor=actor, project=project.pk, reason=reason or None) as act:
         _lock_project(project)
-        if membership.role == Role.MANAGER:
-            _refuse_last_manager(project, membership.user)
-        act.invalidated(membership, reason=reason or "membership ended")
-        access.apply_role(membership.user, project, None)
-        membership.delete()
+        current = Membership.objects.select_related("user").filter(pk=membership.pk).first()  # as it is under the lock
+        if current is None:
+            raise NotFoundError(f"there is no member {membership.pk} in this project")
+        if current.role == Role.MANAGER:
+            _refuse_last_manager(project, current.user)
+        act.invalidated(current, reason=reason or "membership ended")
+        access.apply_role(current.user, project, None)
+        current.delete()
 
 
 def update_project(*, actor: User, project: Project, **changes: object) -> Project:

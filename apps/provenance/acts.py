@@ -147,6 +147,14 @@ class Act:
         """Say that this act used a recorded thing."""
         self._edge(Relation.USED, self.id, _id(obj), role=role, time=at)
 
+    def used_in(self, activity: Thing, obj: Thing, *, role: str = "") -> None:
+        """Say that another recorded activity, a measurement, used a thing; nobody is associated with it by that."""
+        self._edge(Relation.USED, _id(activity), _id(obj), role=role)
+
+    def informed(self, activity: Thing) -> None:
+        """Say that another recorded activity stands as it does because of this act."""
+        self._edge(Relation.WAS_INFORMED_BY, _id(activity), self.id)
+
     def derived(self, new: Thing, source: Thing, *, relation: str = "derivation", role: str = "") -> None:
         """Say that one thing was derived from another in this act.
 

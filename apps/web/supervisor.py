@@ -146,6 +146,7 @@ class Supervisor:
             Somebody listens on the port.
         """
         self.run_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.run_folder.parent.chmod(0o700)  # database and secrets are nobody else's
         lock = (self.run_folder / "serve.lock").open("ab")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -6,6 +6,7 @@ import uuid
 
 import pytest
 from django.contrib.auth.models import AnonymousUser, Group
+from django.core.management import call_command
 
 from apps.core.errors import ConflictError, InvalidValueError, NotFoundError, PermissionRefusedError
 from apps.projects import access, services
@@ -121,3 +122,12 @@ def test_visible_is_one_statement(django_assert_num_queries: object) -> None:
     user.is_site_auditor = False
     with django_assert_num_queries(1):  # type: ignore[operator]
         assert list(access.visible(Project.objects.all(), user)) == [project]
+
+
+def test_who_audits_the_site_is_set_by_a_recorded_act() -> None:
+    project, user = ProjectFactory(), UserFactory()
+    call_command("site_auditor", user.username, reason="yearly audit")
+    assert access.allowed(User.objects.get(pk=user.pk), Action.AUDIT, project)
+    assert Event.objects.latest("seq").verb == "add_site_auditor"
+    call_command("site_auditor", user.username, reason="done", remove=True)
+    assert not access.allowed(User.objects.get(pk=user.pk), Action.VIEW, project)

@@ -52,8 +52,10 @@ class StrictMixin:
             }
             if unknown:
                 raise serializers.ValidationError(unknown)
-            problems = {name: _kind_problem(fields[name], value) for name, value in data.items()}
-            if wrong := {name: problem for name, problem in problems.items() if problem}:
+            wrong: dict[str, list[str]] = {}
+            for name, value in data.items():
+                wrong |= _kind_problems(fields[name], value, name)
+            if wrong:
                 raise serializers.ValidationError(wrong)
         return super().to_internal_value(data)  # type: ignore[misc]
 

@@ -99,7 +99,7 @@ def receive_multipart(request: HttpRequest, receipt: Receipt) -> None:
     body = _Body(request)
     stream: Any = body  # the parser reads it by `read` alone
     try:
-        parser = _Parser(request.META, stream, [_ReceiptHandler(receipt)], request.encoding or "utf-8")
+        parser = _Parser(request.META, stream, [_ReceiptHandler(receipt)], "utf-8")
         fields, _ = parser.parse()
     except MultiPartParserError as error:
         raise BrokenUploadError(f"the multipart form is malformed: {error}", field=FIELD) from error

@@ -66,9 +66,9 @@ def check_local_time(text: str, zone: str = "") -> tuple[str, str]:
 
 
 def _zone_offset(zone: str, moment: dt.datetime) -> dt.timedelta | None:
-    if _OFFSET.match(zone):
-        return dt.datetime.strptime(zone, "%z").utcoffset()
     try:
+        if _OFFSET.match(zone):
+            return dt.datetime.strptime(zone, "%z").utcoffset()
         return moment.replace(tzinfo=ZoneInfo(zone)).utcoffset()
     except (ValueError, LookupError, OSError) as error:
         raise InvalidValueError(
@@ -209,7 +209,7 @@ def create_acquisition(
         act.created(acquisition, attributes=_facts(acquisition))
         for thing in (specimen, acquisition.state, acquisition.instrument, mount):
             if thing is not None:
-                act.used(thing, role=str(thing._meta.verbose_name))
+                act.used_in(acquisition, thing, role=str(thing._meta.verbose_name))
         _record_operator(acquisition)
     return acquisition
 
@@ -281,6 +281,9 @@ def move_acquisition(
         )
         before, after = _move_row(row, specimen, target)
         act.used(specimen, role="specimen")
+        act.used_in(row, specimen, role="specimen")
+        act.used_in(row, target, role="state")
+        act.informed(row)
         act.changed(row, before=before, after=after)
         _move_images(row, before["state"], specimen, target, act)
     return row

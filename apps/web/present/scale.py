@@ -58,15 +58,21 @@ def spacing_sentence(image: Any) -> str:
         return (
             f"The image has no spacing along {missing or 'x, y, z'}: nothing that carries a length can be said of it."
         )
-    texts = {item.text for item in axes}
-    shown = texts.pop() if len(texts) == 1 else ", ".join(f"{item.axis} {item.text}" for item in axes)
-    if any(item.assumed for item in axes):
-        uncertain = any(entry and entry.get("u") for entry in image.spacing.values())
-        tail = "± is one standard uncertainty" if uncertain else "its uncertainty is not stated"
-        return f"The spacing is assumed: {shown}, typed by hand, not measured; {tail}."
-    sources = " and ".join(sorted({item.source for item in axes}))
-    uncertain = all((image.spacing.get(item.axis) or {}).get("u") for item in axes)
-    return f"The spacing is {shown}, {sources}" + ("." if uncertain else "; its uncertainty is not stated.")
+    said = {(item.text, item.source) for item in axes}
+    if len(said) == 1:
+        ((text, source),) = said
+        shown = f"{text}, {source}"
+    else:
+        shown = "; ".join(f"{item.axis} {item.text}, {item.source}" for item in axes)
+    unstated = [item.axis for item in axes if (image.spacing.get(item.axis) or {}).get("u") is None]
+    if not unstated:
+        tail = "± is one standard uncertainty"
+    elif len(unstated) == len(axes):
+        tail = "its uncertainty is not stated"
+    else:
+        tail = f"± is one standard uncertainty, not stated along {', '.join(unstated)}"
+    verb = "is assumed:" if any(item.assumed for item in axes) else "is"
+    return f"The spacing {verb} {shown}; {tail}."
 
 
 def has_assumed_spacing(image: Any) -> bool:

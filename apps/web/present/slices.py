@@ -83,8 +83,11 @@ def _read(reader: StoreReader, plane: Plane) -> npt.NDArray[Any]:
 
 
 def _sample_at(index: int, full: int, here: int) -> int:
-    """Return the sample of a coarser level that holds sample ``index`` of the full one."""
-    return min(max(0, index) * here // full, here - 1)
+    """Return the sample of a coarser level that holds sample ``index`` of the full one; levels halve, rounding up."""
+    factor = 1
+    while -(-full // factor) > here:
+        factor *= 2
+    return min(max(0, index) // factor, here - 1)
 
 
 def _level_for(reader: StoreReader, plane: Plane) -> int:
