@@ -11,6 +11,7 @@ from analyses.sdk.manifest import Entry, Manifest, build_manifest, fsync_tree, v
 from analyses.sdk.omezarr_files import StoreError, UnsafeKeyError
 from analyses.sdk.omezarr_layout import Description, Level, plan_levels
 from analyses.sdk.omezarr_read import StoreArray, StoredLevel, StoreReader, open_store
+from analyses.sdk.omezarr_scale import rescaled_group
 from analyses.sdk.omezarr_stage import StagedArray, finish_pyramid
 from analyses.sdk.omezarr_validate import Verdict, validate_attributes, validate_group
 from analyses.sdk.omezarr_write import StoreInfo, write_image
@@ -33,6 +34,7 @@ __all__ = [
     "fsync_tree",
     "open_store",
     "plan_levels",
+    "rescaled_group",
     "validate_attributes",
     "validate_group",
     "verify_store",

@@ -18,9 +18,12 @@ import tensorstore
 
 from analyses.sdk.omezarr_files import StoreError, StoreFiles, files_of, read_json, safe_key
 from analyses.sdk.omezarr_layout import ATTRIBUTE
+from analyses.sdk.storable import storable_text
 from analyses.sdk.values import SPATIAL_AXES, Channel, ImageKind
 
 CACHE_BYTES = 64 << 20
+MAX_LABEL = 200  # characters of a channel's label, detector or unit
+MAX_NAME = 255
 _DRIVERS = {"0.4": "zarr", "0.5": "zarr3"}
 # Units of NGFF axes (UDUNITS-2 names) in micrometres.
 UNIT_UM: Mapping[str, float] = {
@@ -122,7 +125,7 @@ class StoreReader:
     """An opened store.
 
     ``spacing_um`` is None along an axis without a unit of length: its scale counts samples.  ``attributes`` are those
-    of the group, as they stand in the file.
+    of the group, as they stand in the file; names and labels are storable text.  ``complete``: every chunk is stored.
     """
 
     path: Path
@@ -134,13 +137,14 @@ class StoreReader:
     kind: ImageKind
     name: str
     attributes: Mapping[str, Any]
+    complete: bool = False
 
     def level(self, number: int) -> StoreArray:
         """Level ``number`` (0 is the finest) as a lazy array; IndexError if the store has no such level."""
         if not 0 <= number < len(self.levels):
             raise IndexError(f"level {number} was asked for; the store has levels 0 to {len(self.levels) - 1}")
         level = self.levels[number]
-        return StoreArray(files_of(self.path), level, self.version, complete=ATTRIBUTE in self.attributes)
+        return StoreArray(files_of(self.path), level, self.version, complete=self.complete)
 
     def missing_files(self) -> int:
         """Chunk files of level 0 that are not stored and read as the fill value."""
@@ -159,8 +163,15 @@ class StoreReader:
         return self.levels[0].dtype
 
 
-def open_store(path: Path) -> StoreReader:
+def open_store(path: Path, *, trusted: bool = True) -> StoreReader:
     """Open the image at ``path`` (a folder with ``zarr.json`` or ``.zattrs``).
+
+    Parameters
+    ----------
+    path : Path
+        Folder or zip file.
+    trusted : bool
+        False for a store that somebody sent: what it says under our own attribute is not ours and is not read.
 
     Raises
     ------
@@ -171,7 +182,7 @@ def open_store(path: Path) -> StoreReader:
     files = files_of(path)
     version, attributes = read_attributes(files)
     try:
-        return _build_reader(path, files, version, attributes)
+        return _build_reader(path, files, version, attributes, trusted=trusted)
     except (KeyError, TypeError, IndexError, AttributeError, OverflowError) as error:
         raise StoreError(
             f"the multiscales metadata are incomplete: {type(error).__name__} {error}", "multiscales"
@@ -193,7 +204,7 @@ def read_attributes(files: StoreFiles) -> tuple[Literal["0.4", "0.5"], dict[str,
 
 
 def _build_reader(
-    path: Path, files: StoreFiles, version: Literal["0.4", "0.5"], attributes: dict[str, Any]
+    path: Path, files: StoreFiles, version: Literal["0.4", "0.5"], attributes: dict[str, Any], *, trusted: bool
 ) -> StoreReader:
     ome = attributes["ome"] if version == "0.5" else attributes
     multiscale = ome["multiscales"][0]
@@ -202,7 +213,8 @@ def _build_reader(
     levels = tuple(_stored_level(files, version, dataset, whole) for dataset in multiscale["datasets"])
     if any(len(level.shape) != len(axes) for level in levels):
         raise StoreError(f"axes are {axes}, the arrays have {len(levels[0].shape)} dimensions", "multiscales")
-    own = attributes.get(ATTRIBUTE)
+    own = attributes.get(ATTRIBUTE) if trusted else None
+    complete = own is not None
     own = own if isinstance(own, dict) else {}
     return StoreReader(
         path=path,
@@ -212,8 +224,9 @@ def _build_reader(
         spacing_um=_spacing(multiscale["axes"], levels[0].scale),
         channels=_channels(own, ome),
         kind=own.get("kind") or ("labels" if "image-label" in ome else "intensity"),
-        name=str(multiscale.get("name") or ""),
+        name=storable_text(str(multiscale.get("name") or ""), MAX_NAME),
         attributes=attributes,
+        complete=complete,
     )
 
 
@@ -279,7 +292,17 @@ def _spacing(axes: Any, scale: tuple[float, ...]) -> dict[str, float | None]:
 
 def _channels(own: Mapping[str, Any], ome: Mapping[str, Any]) -> tuple[Channel, ...]:
     if own.get("channels"):
-        return tuple(Channel(c["label"], c.get("detector"), c.get("unit")) for c in own["channels"])
+        return tuple(channel_of(c, number) for number, c in enumerate(own["channels"]))
     omero = ome.get("omero")
     listed = omero.get("channels", ()) if isinstance(omero, dict) else ()
-    return tuple(Channel(str(c.get("label", number))) for number, c in enumerate(listed))
+    return tuple(channel_of({"label": c.get("label")}, number) for number, c in enumerate(listed))
+
+
+def channel_of(said: Mapping[str, Any], number: int) -> Channel:
+    """A channel from what a file says of it: storable text of bounded length; a label that is no text is ``number``."""
+    label, detector, unit = (_label(said.get(name)) for name in ("label", "detector", "unit"))
+    return Channel(str(number) if label is None else label, detector, unit)
+
+
+def _label(value: Any) -> str | None:
+    return storable_text(value, MAX_LABEL) if isinstance(value, str) else None

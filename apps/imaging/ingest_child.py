@@ -11,7 +11,9 @@ from typing import Any
 from analyses.sdk.child import ChildContext, ChildFailure
 from analyses.sdk.omezarr import StoreInfo, write_image
 from analyses.sdk.omezarr_layout import Description, check_description
-from analyses.sdk.values import SPATIAL_AXES
+from analyses.sdk.omezarr_read import MAX_NAME, channel_of
+from analyses.sdk.storable import storable_json, storable_text
+from analyses.sdk.values import SPATIAL_AXES, Channel
 from apps.imaging.readers import Limits, ReaderError, ReadImage, UnsupportedFormatError, detect, read
 
 READERS_VERSION = "1.0.0"
@@ -51,7 +53,7 @@ def ingest(request: Mapping[str, Any], ctx: ChildContext) -> dict[str, Any]:
         found, readers, unread = _read_all(request["files"], limits, ctx)
         images = _write_all(found, request["overrides"], ctx)
     except ReaderError as error:
-        raise ChildFailure(error.code, error.message, json_safe(error.details)) from error
+        raise ChildFailure(error.code, error.message, storable_json(error.details)) from error
     return {
         "images": images,
         "header": _headers(found),
@@ -113,7 +115,7 @@ def _write(item: Found, described: Mapping[str, Any], share: tuple[float, float]
         axes=item.image.axes,
         spacing_um=_lengths(described["spacing"]),
         kind=item.image.kind,
-        channels=item.image.channels,
+        channels=_channels(item.image),
         name=described["name"],
         threads=ctx.threads,
         progress=progress,
@@ -137,14 +139,14 @@ def _describe(item: Found, overrides: Mapping[str, Any], number: int, total: int
         "shape": list(image.shape),
         "dtype": image.dtype.name,
         "spacing": spacing,
-        "channels": [asdict(channel) for channel in image.channels],
+        "channels": [asdict(channel) for channel in _channels(image)],
         "handedness": overrides.get("handedness") or image.handedness,
         "specimen_area": _area(image),
-        "facts": json_safe(dict(image.facts) | _spacing_facts(image, spacing)),
+        "facts": storable_json(dict(image.facts) | _spacing_facts(image, spacing)),
     }
     try:
         check_description(
-            Description(image.axes, image.kind, _lengths(spacing), image.channels), image.shape, image.dtype
+            Description(image.axes, image.kind, _lengths(spacing), _channels(image)), image.shape, image.dtype
         )
     except ValueError as error:
         raise ChildFailure("invalid_metadata", f"{item.file['name']}: {error}") from error
@@ -178,7 +180,12 @@ def _spacing_facts(image: ReadImage, spacing: Mapping[str, Any]) -> dict[str, An
 def _name(image: ReadImage, typed: str | None, number: int, total: int) -> str:
     if typed:
         return typed if total == 1 else f"{typed} {number}"
-    return clean_text(image.name).strip() or f"image {number}"
+    return storable_text(image.name, MAX_NAME).strip() or f"image {number}"
+
+
+def _channels(image: ReadImage) -> tuple[Channel, ...]:
+    """The channels as row and store hold them, whatever the reader found in the file."""
+    return tuple(channel_of(asdict(channel), number) for number, channel in enumerate(image.channels))
 
 
 def _area(image: ReadImage) -> dict[str, list[int]] | None:
@@ -196,7 +203,7 @@ def _headers(found: list[Found]) -> dict[str, Any]:
     """Raw headers, whole: by file, then by place of the image in it."""
     headers: dict[str, list[Any]] = {}
     for item in found:
-        headers.setdefault(item.file["name"], []).append(json_safe(dict(item.image.header)))
+        headers.setdefault(item.file["name"], []).append(storable_json(dict(item.image.header)))
     return {name: {"images": entries} for name, entries in headers.items()}
 
 
@@ -209,23 +216,3 @@ def _facts(images: list[dict[str, Any]], unread: list[str]) -> dict[str, Any]:
     if unread:
         facts["side_car_files"] = {"value": unread, "unit": None, "source": "derived"}
     return facts
-
-
-def clean_text(text: str) -> str:
-    """Text that every database holds: NUL and half surrogate pairs become the replacement character."""
-    return "".join("\ufffd" if letter == "\0" or "\ud800" <= letter <= "\udfff" else letter for letter in text)
-
-
-def json_safe(value: Any) -> Any:
-    """A value as JSON and both databases hold it: NaN and infinities as text, tuples as lists, other types as text."""
-    if isinstance(value, str):
-        return clean_text(value)
-    if value is None or isinstance(value, bool | int):
-        return value
-    if isinstance(value, float):
-        return value if math.isfinite(value) else str(value)
-    if isinstance(value, Mapping):
-        return {clean_text(str(key)): json_safe(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [json_safe(item) for item in value]
-    return clean_text(str(value))

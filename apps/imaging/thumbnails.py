@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import colorsys
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,10 @@ from apps.core import storage
 from apps.core.errors import ConflictError, InvalidValueError
 from apps.core.ids import new_id
 from apps.core.models import Store
+from apps.imaging.chunks import StoreDamagedError
 from apps.imaging.models import Image
 
+logger = logging.getLogger(__name__)
 DEFAULT_SIZE = 256
 MIN_SIZE, MAX_SIZE = 16, 1024
 KEPT_SIZES = frozenset({64, 128, 256, 512, 1024})
@@ -65,13 +68,19 @@ def thumbnail(image: Image, size: int = DEFAULT_SIZE) -> bytes:
     ------
     ConflictError
         The bytes were deleted.
+    StoreDamagedError
+        The store cannot be read any more.
     """
     if image.store.state != Store.State.READY:
         raise ConflictError(f"the bytes of image {image.pk} are not there; their record stays")
     kept = _kept(image, size)
     if kept is not None and kept.is_file():
         return kept.read_bytes()
-    png = render(storage.path(image.store.key), image.kind, size)
+    try:
+        png = render(storage.path(image.store.key), image.kind, size)
+    except (ValueError, OSError) as error:  # StoreError and what does not decode are ValueErrors
+        logger.error("store %s: no picture can be made: %s", image.store.key, error)
+        raise StoreDamagedError(f"image {image.pk} cannot be drawn; the operator was told") from error
     if kept is not None:
         _keep(kept, png)
     return png

@@ -15,6 +15,7 @@ from django.conf import settings
 from django.db import Error as DatabaseProblem
 from django.db import connection, connections
 
+from analyses.sdk.storable import storable_text
 from apps.jobs import kernel
 from apps.jobs.models import Job, JobLogLine
 from apps.jobs.registry import Claim
@@ -30,7 +31,8 @@ class Keeper(threading.Thread):
     Attributes
     ----------
     lost : Event
-        The claim is void, or must be taken for void because the database could not be reached for a whole lease.
+        The claim is void, or must be taken for void: the database could not be reached for a whole lease, or the thread
+        itself came to grief.
     cancel : Event
         Somebody asked for the job to be cancelled.
     """
@@ -59,12 +61,12 @@ class Keeper(threading.Thread):
     def note_progress(self, fraction: float, text: str) -> None:
         """Have the progress written soon."""
         with self._lock:
-            self._progress = (fraction, text)
+            self._progress = (fraction, storable_text(text))
 
     def note_log(self, text: str) -> None:
         """Have a log line written soon."""
         with self._lock:
-            self._lines.append((dt.datetime.now(dt.UTC), text.replace("\x00", "\N{REPLACEMENT CHARACTER}")))
+            self._lines.append((dt.datetime.now(dt.UTC), storable_text(text)))
 
     def renew(self) -> None:
         """Prolong the lease from the working thread, when this one has been stopped.
@@ -92,6 +94,9 @@ class Keeper(threading.Thread):
             while not self._ended.wait(POLL_SECONDS):
                 self._safely()
             self._safely()
+        except Exception:  # a keeper that ended unseen would leave its job to itself
+            logger.exception("job %s: its keeper ended", self.claim.job_id)
+            self.lost.set()
         finally:
             connections.close_all()
 

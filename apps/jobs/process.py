@@ -6,6 +6,7 @@ dies (it asks for that itself, see :mod:`analyses.sdk.child`).
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import selectors
@@ -21,10 +22,12 @@ from typing import Any
 
 from django.conf import settings
 
+from analyses.sdk.storable import storable_json
 from apps.jobs.models import Job
 from apps.jobs.registry import ChildPlan
 
 GRACE_SECONDS = 3.0  # between asking to stop and killing
+_PR_SET_DUMPABLE = 4
 _READ = 1 << 16
 _LONGEST_LINE = 8000
 _LOG_LIMIT = 1_000_000  # characters of log an attempt may leave
@@ -131,6 +134,7 @@ class ChildProcess:
             "seconds": limits.seconds,
             "parent": os.getpid(),
         }
+        hide_memory()
         scratch = self.workdir / "scratch"
         for folder in (scratch, self.workdir / "staging"):
             folder.mkdir(mode=0o700, exist_ok=True)
@@ -184,7 +188,7 @@ class ChildProcess:
         try:
             message = json.loads(line)
             if "r" in message:
-                self._told = dict(message["r"])
+                self._told = storable_json(dict(message["r"]))
             elif "l" in message:
                 self._take_log(str(message["l"]))
             else:
@@ -235,7 +239,7 @@ class ChildProcess:
             found = json.loads((self.workdir / "result.json").read_text())
         except (OSError, ValueError):
             return self._told
-        return found if isinstance(found, dict) else None
+        return storable_json(found) if isinstance(found, dict) else None
 
     def ask_to_stop(self) -> None:
         """SIGTERM at first; SIGKILL when the grace time has passed.  May be called as often as one likes."""
@@ -256,6 +260,22 @@ class ChildProcess:
         if self._process is not None:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, number)
+
+
+def hide_memory() -> None:
+    """Keep this process's environment and memory from others of its account, such as the children it starts.
+
+    A process that is not dumpable cannot be traced, and its ``/proc/<pid>/environ`` is the superuser's (prctl(2),
+    PR_SET_DUMPABLE).  A child is dumpable again by its ``exec``.
+
+    Raises
+    ------
+    OSError
+        The kernel refused.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_DUMPABLE) failed")
 
 
 def _is_over(pid: int) -> bool:

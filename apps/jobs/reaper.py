@@ -7,20 +7,24 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
+import threading
 import uuid
 from dataclasses import dataclass, field
 
 from django.conf import settings
+from django.db import connections
 from django.db.models import F, Q
 
 from apps.core import clock
 from apps.core.clock import DbNow
-from apps.jobs import dispatch, kernel, runner
+from apps.jobs import dispatch, kernel, runner, sweep
 from apps.jobs.models import Job
 
 logger = logging.getLogger(__name__)
 
 RING_AGAIN_SECONDS = 5.0
+FIRST_SWEEP_SECONDS = 300.0
+SWEEP_SECONDS = 3600.0
 _LONGEST_SILENCE = 60.0
 _BATCH = 500
 
@@ -79,3 +83,31 @@ def _quiet_for_long(now: dt.datetime, status: str, created: dt.datetime, rung: d
 def _take_turn(job_id: uuid.UUID) -> bool:
     """Win the right to ring for one job; False where another reaper rang or a worker claimed it meanwhile."""
     return bool(Job.objects.filter(kernel.claimable() & _silent(), pk=job_id).update(rung_at=DbNow()))
+
+
+class SweepThread(threading.Thread):
+    """Sweeps the storage every hour, beside the ticks: a large installation's takes longer than a job may wait.
+
+    The first time some minutes after the start, so that a process that is started again and again only reaps.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(name="sweep", daemon=True)
+        self._ended = threading.Event()
+
+    def run(self) -> None:
+        """Sweep until told to stop; what goes wrong is logged and left to the next time."""
+        pause = FIRST_SWEEP_SECONDS
+        while not self._ended.wait(pause):
+            pause = SWEEP_SECONDS
+            try:
+                for line in sweep.sweep_storage().lines():
+                    logger.info("%s", line)
+            except Exception:  # the thread must not end for a database that is away or one folder that cannot be read
+                logger.exception("the storage was not swept; it is tried again in an hour")
+            finally:
+                connections.close_all()
+
+    def stop(self) -> None:
+        """End the thread; a sweep that runs is not waited for: it may be cut off anywhere."""
+        self._ended.set()

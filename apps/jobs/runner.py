@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 from django.conf import settings
 from django.db import InterfaceError, OperationalError
 
+from analyses.sdk.storable import storable_json, storable_text
 from apps.core import storage
 from apps.core.errors import CorrError
 from apps.jobs import endings, environment, kernel, publishing, registry
@@ -32,6 +33,7 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 Status = Job.Status
 _PUMP_SECONDS = 0.05
+_MAX_MESSAGE = 8000
 
 shutting_down = threading.Event()
 """Set when this worker is asked to end: running jobs go back to the queue."""
@@ -223,9 +225,9 @@ class _Attempt:
         self.keeper.stop()
         full = Ending(
             ending.status,
-            ending.exit_code,
-            ending.message,
-            {**self.facts, **ending.facts},
+            storable_text(ending.exit_code),
+            storable_text(ending.message, _MAX_MESSAGE),
+            storable_json({**self.facts, **ending.facts}),
             self.timings,
             self.environment,
         )

@@ -6,8 +6,10 @@ Safe beside running jobs, uploads and other sweepers.  Rows go first, conditiona
 from __future__ import annotations
 
 import logging
+import time
 import uuid
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
@@ -20,25 +22,32 @@ from apps.jobs.models import Job
 
 logger = logging.getLogger(__name__)
 _BATCH = 500
+_PARTIAL_SECONDS = 3600.0
 
 
 @dataclass
 class Swept:
-    """What was removed: folders in staging (names), staged rows (keys), and bytes without a row (keys)."""
+    """What was removed: folders in staging (names), staged rows and bytes without a row (keys), half-made pictures."""
 
     staging: list[str] = field(default_factory=list)
     rows: list[str] = field(default_factory=list)
     orphans: list[str] = field(default_factory=list)
+    partials: list[str] = field(default_factory=list)
 
     def __len__(self) -> int:
-        return len(self.staging) + len(self.rows) + len(self.orphans)
+        return len(self.staging) + len(self.rows) + len(self.orphans) + len(self.partials)
 
     def __str__(self) -> str:
         return "\n".join(self.lines()) or "nothing to remove"
 
     def lines(self) -> list[str]:
         """One line a removed thing."""
-        named = (("staging", self.staging), ("staged row", self.rows), ("bytes without a row", self.orphans))
+        named = (
+            ("staging", self.staging),
+            ("staged row", self.rows),
+            ("bytes without a row", self.orphans),
+            ("half-made picture", self.partials),
+        )
         return [f"removed {what}: {name}" for what, names in named for name in names]
 
 
@@ -49,6 +58,7 @@ def sweep_storage() -> Swept:
     _sweep_job_staging(done)
     _sweep_upload_staging(done)
     _sweep_orphans(done)
+    _sweep_partials(done)
     return done
 
 
@@ -94,6 +104,16 @@ def _sweep_orphans(done: Swept) -> None:
             if key not in known:
                 storage.discard(storage.root() / key)
                 done.orphans.append(key)
+
+
+def _sweep_partials(done: Swept) -> None:
+    """Thumbnails whose maker died before the rename; making one takes seconds, so an hour old is nobody's."""
+    folder = storage.root() / "cache" / "thumbnails"
+    for path in sorted(folder.rglob(".*")):
+        with suppress(FileNotFoundError):  # renamed, or taken by another sweeper
+            if path.is_file() and time.time() - path.stat().st_mtime > _PARTIAL_SECONDS:
+                path.unlink()
+                done.partials.append(path.name)
 
 
 def _batches(keys: list[str]) -> Iterable[list[str]]:

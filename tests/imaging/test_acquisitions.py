@@ -11,7 +11,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from rest_framework.test import APIClient
 
-from apps.catalog.models import Instrument, Specimen, State
+from apps.catalog.models import Instrument, Specimen
 from apps.catalog.services import create_specimen
 from apps.core.errors import InvalidValueError
 from apps.imaging.models import Acquisition, AcquisitionMove, Image
@@ -21,6 +21,7 @@ from apps.jobs.models import Job
 from apps.projects.models import Project, User
 from apps.projects.services import create_project
 from apps.provenance.models import Annotation, Edge, ErasableText, Node
+from tests.factories import SpecimenEventFactory
 from tests.imaging.conftest import calibrated_tiff, client_of, ramp
 from tests.imaging.test_receive import problem
 
@@ -185,7 +186,7 @@ def test_move_takes_everything_along_and_keeps_history(
 
 
 def test_move_to_another_state_of_the_same_specimen_keeps_mount_and_series(ada: User, acquisition: Acquisition) -> None:
-    later = State.objects.create(specimen=acquisition.specimen, number=1, label="polished")
+    later = SpecimenEventFactory(actor=ada, specimen=acquisition.specimen).opens
     series = create_series(actor=ada, project=acquisition.project, specimen=acquisition.specimen, kind="time", name="t")
     Acquisition.objects.filter(pk=acquisition.pk).update(series=series, series_index=0)
     moved = move_acquisition(

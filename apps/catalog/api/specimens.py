@@ -15,6 +15,7 @@ from rest_framework.response import Response
 from apps.catalog import selectors, services
 from apps.catalog.api.base import RowViewSet
 from apps.catalog.models import Material, Specimen, State
+from apps.core.api.filters import StrictBooleanFilter
 from apps.core.api.pagination import CursorPagination
 from apps.core.api.serializers import ObjectField, StrictModelSerializer, StrictSerializer
 from apps.projects.models import Project
@@ -106,7 +107,7 @@ class SpecimenFilter(filters.FilterSet):
     project = filters.UUIDFilter(field_name="project_id")
     material = filters.UUIDFilter(field_name="material_id")
     parent = filters.UUIDFilter(field_name="parent_id")
-    root = filters.BooleanFilter(field_name="parent", lookup_expr="isnull")
+    root = StrictBooleanFilter(field_name="parent", lookup_expr="isnull")
     name = filters.CharFilter(field_name="name")
     search = filters.CharFilter(field_name="name", lookup_expr="icontains")
 

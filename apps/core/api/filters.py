@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
+from django import forms
 from django.db.models import ForeignKey, OneToOneField, QuerySet
-from django_filters.rest_framework import DjangoFilterBackend, FilterSet, UUIDFilter
+from django_filters.rest_framework import BooleanFilter, DjangoFilterBackend, FilterSet, UUIDFilter
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 
@@ -21,6 +22,30 @@ def check_query(request: Request, known: Iterable[str] = ()) -> None:
             raise ValidationError({name: [f"unknown query parameter; known: {', '.join(names) or 'none'}"]})
         if any("\x00" in value for value in values):
             raise ValidationError({name: ["a NUL character is not admitted"]})
+
+
+class StrictBooleanField(forms.NullBooleanField):
+    """``true``, ``false``, ``1`` or ``0`` in any case; absent or empty is no condition."""
+
+    widget = forms.TextInput
+
+    def to_python(self, value: Any) -> bool | None:
+        """The truth value; forms.ValidationError for anything else."""
+        if value in (None, ""):
+            return None
+        known = {"true": True, "1": True, "false": False, "0": False}.get(str(value).lower())
+        if known is None:
+            raise forms.ValidationError(f"{str(value)[:40]!r} is neither true nor false")
+        return known
+
+
+class StrictBooleanFilter(BooleanFilter):
+    """A truth value; what is none is refused, where django-filter's own leaves the list as it is."""
+
+    field_class = StrictBooleanField
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **{"widget": forms.TextInput, **kwargs})
 
 
 class StrictFilterSet(FilterSet):

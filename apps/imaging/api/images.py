@@ -18,6 +18,7 @@ from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from apps.core.api.filters import StrictBooleanFilter
 from apps.core.api.views import ReadViewSet
 from apps.imaging import chunks, selectors, services, thumbnails
 from apps.imaging.api.caller import caller
@@ -40,7 +41,7 @@ class ImageFilter(filters.FilterSet):
     job = filters.UUIDFilter(field_name="job_id")
     frame = filters.UUIDFilter(field_name="frame_id")
     kind = filters.ChoiceFilter(choices=Image.Kind.choices)
-    current = filters.BooleanFilter(field_name="superseded_by", lookup_expr="isnull")
+    current = StrictBooleanFilter(field_name="superseded_by", lookup_expr="isnull")
 
 
 class AnyNegotiation(BaseContentNegotiation):

@@ -75,7 +75,7 @@ def _open(path: Path, name: str) -> tuple[StoreReader, Verdict]:
     root = attributes["ome"] if version == "0.5" else attributes
     if "multiscales" not in root:
         raise UnsupportedFormatError(f"{name} holds {', '.join(root)}, no image; send the images of a plate one by one")
-    return open_store(path), verdict
+    return open_store(path, trusted=False), verdict
 
 
 def _dataset_paths(attributes: Any) -> Iterator[Any]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import time
 import unicodedata
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -28,6 +29,9 @@ from apps.provenance import record
 
 MAX_NAME = 255
 _STAGED_NAME = "received"
+# Synced while the bytes come, so that the end of a large upload waits for the disk for one such piece, not for all.
+_SYNC_BYTES = 256 << 20
+_SLOWEST_DISK = 8 << 20  # bytes a second that a lease counts on while a file is synced
 _MEDIA_TYPE = re.compile(r"^[A-Za-z0-9!#$&^_.+-]{1,60}/[A-Za-z0-9!#$&^_.+-]{1,39}$")
 _UNKNOWN_TYPE = "application/octet-stream"
 # Controls, format characters (a right-to-left override turns "gpj.exe" round), surrogates, line separators.
@@ -57,6 +61,15 @@ def check_file_name(name: str) -> str:
     return name
 
 
+@contextmanager
+def _swept_named() -> Iterator[None]:
+    """Staging that is not there any more was swept: nothing is wrong with the request."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise RetryLaterError("the upload took so long that its staging was cleared; send it again") from error
+
+
 @dataclass
 class Incoming:
     """One file on its way in; ``write`` takes its bytes in order."""
@@ -69,17 +82,26 @@ class Incoming:
     digest: Any = field(default_factory=hashlib.sha256)
     path: Path | None = None
     stream: IO[bytes] | None = None
+    unsynced: int = 0
 
     def write(self, chunk: bytes) -> None:
         """Append bytes; the receipt's limit and the disk may refuse them."""
         self.receipt.account(len(chunk))
-        with storage.full_disk_named():
+        with storage.full_disk_named(), _swept_named():
             if self.stream is None:
                 self.path = storage.upload_dir(self.store.pk) / _STAGED_NAME
                 self.stream = self.path.open("xb", buffering=1 << 20)
             self.stream.write(chunk)
+            self._sync_now_and_then(self.stream, len(chunk))
         self.digest.update(chunk)
         self.size += len(chunk)
+
+    def _sync_now_and_then(self, stream: IO[bytes], count: int) -> None:
+        self.unsynced += count
+        if self.unsynced >= _SYNC_BYTES:
+            stream.flush()
+            os.fdatasync(stream.fileno())
+            self.unsynced = 0
 
     def finish(self) -> None:
         """Close the file; an empty one is refused."""
@@ -98,7 +120,8 @@ class Incoming:
         """Move the bytes to their final key, which the staged row announces."""
         if self.path is None:
             raise AssertionError("a file without bytes is never published")
-        storage.publish_file(self.path, self.store.key)
+        with _swept_named():
+            storage.publish_file(self.path, self.store.key)
 
     def discard(self) -> None:
         """Remove what is staged; bytes and row that were made ready stay."""
@@ -163,10 +186,10 @@ class Receipt:
         if time.monotonic() - self._renewed > settings.CORR_LEASE_SECONDS / 3:
             self._renew()
 
-    def _renew(self) -> None:
+    def _renew(self, extra_seconds: float = 0.0) -> None:
         ids = [item.store.pk for item in self.incoming]
         rows = Store.objects.filter(pk__in=ids, state=Store.State.STAGED).update(
-            lease_until=DbNow(settings.CORR_LEASE_SECONDS)
+            lease_until=DbNow(settings.CORR_LEASE_SECONDS + extra_seconds)
         )
         if rows != len(ids):
             raise RetryLaterError("the upload stood still for so long that its staging was cleared; send it again")
@@ -188,15 +211,20 @@ class Receipt:
             The same bytes or the same name are in the acquisition already, or its state takes no more files.
         StorageFullError
             No room on the disk.
+        NotFoundError, PermissionRefusedError
+            The caller may not contribute any more.
+        RetryLaterError
+            The staging was cleared, or another upload came in at the same instant.
         """
         if not self.incoming:
             raise InvalidValueError("no file came; send multipart/form-data with `file` once or more", field="file")
         self._refuse_twins()
         _refuse_known(self.acquisition, self.incoming)
-        self._renew()
         for item in self.incoming:
             if _same_bytes(self.acquisition, item.sha256) is None:
+                self._renew(item.size / _SLOWEST_DISK)  # nobody renews while the disk is waited for
                 item.publish()
+        self._renew()
         try:
             return self._write_rows()
         except IntegrityError as error:
@@ -216,6 +244,8 @@ class Receipt:
             locked = (
                 Acquisition.objects.select_for_update(of=("self",)).select_related("ingest_job").get(pk=acquisition.pk)
             )
+            # An upload may take hours: what was allowed at its beginning is asked again.
+            access.require(User.objects.get(pk=self.actor.pk), access.Action.CONTRIBUTE, locked)
             require_open(locked)
             act.communicated(acquisition)
             rows = [self._write_row(item) for item in self.incoming]

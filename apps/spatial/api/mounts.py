@@ -14,6 +14,7 @@ from rest_framework.response import Response
 
 from apps.catalog.api.base import RowViewSet, ZonedDateTimeField
 from apps.catalog.models import Instrument, Specimen, State
+from apps.core.api.filters import StrictBooleanFilter
 from apps.core.api.serializers import StrictModelSerializer, StrictSerializer
 from apps.spatial import selectors, services
 from apps.spatial.models import Mount
@@ -65,7 +66,7 @@ class MountFilter(filters.FilterSet):
     specimen = filters.UUIDFilter(field_name="specimen_id")
     state = filters.UUIDFilter(field_name="state_id")
     instrument = filters.UUIDFilter(field_name="instrument_id")
-    open = filters.BooleanFilter(field_name="unmounted_at", lookup_expr="isnull")
+    open = StrictBooleanFilter(field_name="unmounted_at", lookup_expr="isnull")
 
 
 @extend_schema_view(create=extend_schema(request=MountInput, responses={201: MountSerializer}))

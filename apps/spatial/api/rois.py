@@ -11,6 +11,7 @@ from rest_framework import serializers
 
 from apps.catalog.api.base import RowViewSet
 from apps.catalog.models import Instrument
+from apps.core.api.filters import StrictBooleanFilter
 from apps.core.api.serializers import ObjectField, StrictModelSerializer, StrictSerializer
 from apps.spatial import selectors, services
 from apps.spatial.models import Frame, Roi
@@ -82,7 +83,7 @@ class RoiFilter(filters.FilterSet):
     target_instrument = filters.UUIDFilter(field_name="target_instrument_id")
     geometry_type = filters.ChoiceFilter(choices=Roi.GeometryType.choices)
     status = filters.ChoiceFilter(choices=Roi.Status.choices)
-    current = filters.BooleanFilter(field_name="superseded_by", lookup_expr="isnull")
+    current = StrictBooleanFilter(field_name="superseded_by", lookup_expr="isnull")
 
 
 @extend_schema_view(create=extend_schema(request=RoiInput, responses={201: RoiSerializer}))

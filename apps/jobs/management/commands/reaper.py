@@ -39,8 +39,11 @@ class Command(BaseCommand):
             signal.signal(number, lambda *_: ended.set())
         beat = BeatThread("reaper")
         beat.start()
+        sweeps = reaper.SweepThread()
+        sweeps.start()
         while not ended.wait(options["seconds"]):
             self._tick()
+        sweeps.stop()
         beat.stop()
 
     def _tick(self) -> None:
