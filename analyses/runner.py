@@ -155,6 +155,7 @@ def _finish_table(port: Port, output: TableValue, child: ChildContext) -> dict[s
             "unit": column.unit,
             "scale_exponent": column.scale_exponent,
             "description": column.description,
+            "depends_on_anisotropy": column.depends_on_anisotropy,
         }
         for column in output.columns
     ]

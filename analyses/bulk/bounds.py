@@ -23,12 +23,13 @@ class BoundsParams(PhaseParams):
 def run(ctx: Context, params: BoundsParams, inputs: Inputs) -> Outputs:
     """Wiener and Hashin-Shtrikman bounds, each as [low, high].
 
-    A volume of a single plane is taken as two-dimensional (d = 2).  The interval is the 95% interval of each bound from
-    the standard uncertainties of the phases, where any were given.
+    The dimension d is the number of axes longer than one sample: a plane is two-dimensional, and on a profile (d = 1)
+    all is in series, so that both Hashin-Shtrikman bounds are the harmonic mean.  The interval is
+    the 95% interval of each bound from the standard uncertainties of the phases, where any were given.
     """
     image: ImageValue = inputs["labels"]
     phases = resolve(params, image)
-    dimension = 3 if min(Volume(image).shape) > 1 else 2
+    dimension = max(1, sum(size > 1 for size in Volume(image).shape))
     ctx.progress(0.9, "fractions")
     wiener_facts = {**phases.facts, "valid_for": "any mixture, every direction"}
     hs_facts = {**phases.facts, "valid_for": "isotropic mixtures only", "dimension": dimension}

@@ -35,7 +35,8 @@ def hashin_shtrikman(fractions: npt.ArrayLike, values: npt.ArrayLike, dimension:
     """Bounds for statistically **isotropic** mixtures of n isotropic phases (Hashin & Shtrikman 1962).
 
     K(k0) = 1 / sum(f_i / (k_i + (d - 1) k0)) - (d - 1) k0 with k0 the smallest and the largest conductivity present;
-    ``dimension`` d is 3, or 2 for a plane or for the cross section of a prismatic geometry.
+    ``dimension`` d is 3, or 2 for a plane or for the cross section of a prismatic geometry, or 1 for a profile, where
+    both bounds are the harmonic mean.
     """
     f, k = _checked(fractions, values)
     present = f > 0

@@ -46,11 +46,13 @@ class Judgement:
     """What the tiles say about one quantity of the whole volume.
 
     ``relative_error``: two-sided 95% relative error expected of the whole volume, with the sampling error of the
-    spread; ``exponent``: how the spread falls, spread ~ volume^-exponent; ``drift``: relative change of the mean
-    between the two largest sizes beyond what their intervals allow.
+    spread; ``size`` and ``relative_spread``: the tiles it stems from, their edge in voxels and standard deviation over
+    mean; ``exponent``: how the spread falls, spread ~ volume^-exponent; ``drift``: relative change of the mean between
+    the two largest sizes beyond what their intervals allow.
     """
 
     quantity: str
+    size: int
     relative_spread: float
     relative_error: float
     exponent: float
@@ -86,19 +88,28 @@ def judge(quantity: str, by_size: Sequence[SizeStatistics], shape: Sequence[int]
     tiles, and held between 0 and 1/2: nothing is gained from a fit that falls faster than independent samples do.
     The relative error is 1.96 standard deviations of the whole volume over the mean, with the one-sided 95% upper
     limit of the standard deviation (chi-square) in place of its estimate.
+
+    The largest tiles alone can deceive: eight octants of a symmetric volume are equal, whatever is in it.  So every
+    size has a say with the exponent 1/2, the best that tiles of that size allow, and the worst of all counts.
     """
     largest = by_size[-1]
-    dimension = len(shape)
-    exponent = _exponent(by_size, dimension)
-    whole = float(np.prod([float(n) for n in shape]))
-    shrink = (float(largest.size) ** dimension / whole) ** exponent
-    degrees = largest.count - 1
-    upper = float(np.sqrt(degrees / stats.chi2.ppf(1 - _LEVEL, degrees)))
+    shares = [float(entry.size) ** len(shape) / float(np.prod(shape, dtype=np.float64)) for entry in by_size]
+    exponent = _exponent(by_size, len(shape))
+    candidates = [(_whole_error(largest, shares[-1], exponent), largest)]
+    candidates += [(_whole_error(entry, share, 0.5), entry) for entry, share in zip(by_size, shares, strict=True)]
+    error, decisive = max(candidates, key=lambda candidate: candidate[0])
     drift = 0.0
     if len(by_size) > 1 and largest.mean:
         change = abs(largest.mean - by_size[-2].mean)
         drift = max(0.0, change - largest.half_width - by_size[-2].half_width) / abs(largest.mean)
-    return Judgement(quantity, largest.relative, 1.96 * largest.relative * shrink * upper, exponent, drift)
+    return Judgement(quantity, decisive.size, decisive.relative, error, exponent, drift)
+
+
+def _whole_error(entry: SizeStatistics, share: float, exponent: float) -> float:
+    """95% relative error of the whole volume, of which one tile is ``share``, if the spread falls with ``exponent``."""
+    degrees = entry.count - 1
+    upper = float(np.sqrt(degrees / stats.chi2.ppf(1 - _LEVEL, degrees)))
+    return float(1.96 * entry.relative * upper * share**exponent)
 
 
 def _exponent(by_size: Sequence[SizeStatistics], dimension: int) -> float:

@@ -78,9 +78,10 @@ def run(ctx: Context, params: RveParams, inputs: Inputs) -> Outputs:
     """Conductivity and fractions over tiles of growing size, and a verdict on the whole volume.
 
     The volume is an RVE if, for the conductivity along every direction and for the fraction of every phase, (a) the 95%
-    relative error expected of the whole volume, extrapolated from the spread of the tiles (``analyses.bulk.ensemble.
-    judge``), is at most ``tolerance``, and (b) the mean no longer drifts by more than ``tolerance`` between the two
-    largest sizes, beyond their intervals.  Else it is "not an RVE", and the reason names what fails most.
+    relative error expected of the whole volume, extrapolated from the spread of the tiles of every size, the worst
+    counting (``analyses.bulk.ensemble.judge``), is at most ``tolerance``, and (b) the mean no longer
+    drifts by more than ``tolerance`` between the two largest sizes, beyond their intervals.  Else it is "not an RVE",
+    and the reason names what fails most.
     """
     image: ImageValue = inputs["labels"]
     spacing = relative_spacing(image)
@@ -175,8 +176,8 @@ def verdict(judgements: Sequence[Judgement], tolerance: float) -> dict[str, str]
     reasons = []
     if spread.relative_error > tolerance:
         reasons.append(
-            f"{spread.quantity} varies by {spread.relative_spread:.1%} (standard deviation) between the largest "
-            f"tiles; the whole volume may be off by up to {spread.relative_error:.1%} (95%), "
+            f"{spread.quantity} varies by {spread.relative_spread:.1%} (standard deviation) between tiles of edge "
+            f"{spread.size}; the whole volume may be off by up to {spread.relative_error:.1%} (95%), "
             f"more than {tolerance:.1%}"
         )
     if drift.drift > tolerance:
@@ -257,31 +258,32 @@ def _tile_table(tiles: list[Tile], cell: Cell, phases: Phases, params: RveParams
         columns.append(Column(f"fraction_{label}", values, description=f"volume fraction of label {label}"))
     for axis, name in sorted(enumerate(cell.names), reverse=True):
         values = [float(tile.k[axis]) for tile in tiles]
-        columns.append(Column(f"k_{name}", values, params.unit, 0, f"conductivity along {name}"))
+        columns.append(Column(f"k_{name}", values, params.unit, 0, f"conductivity along {name}", True))
     return TableValue(tuple(columns))
 
 
 def _size_table(summary: Mapping[str, list[SizeStatistics]], params: RveParams) -> TableValue:
     rows = [(name, entry) for name, entries in summary.items() for entry in entries]
     units = [params.unit if name.startswith("k_") else "1" for name, _ in rows]
-    return TableValue(
-        (
-            Column("quantity", [name for name, _ in rows], description="what the row is about"),
-            Column("quantity_unit", units, description="unit of mean, spread and interval in this row"),
-            Column("size", [entry.size for _, entry in rows], description="edge of the tiles in voxels"),
-            Column("tiles", [entry.count for _, entry in rows], description="number of tiles"),
-            Column("mean", [entry.mean for _, entry in rows], description="mean over the tiles"),
-            Column("spread", [entry.spread for _, entry in rows], description="standard deviation between tiles"),
-            Column("relative_spread", [entry.relative for _, entry in rows], description="spread over mean"),
-            Column("relative_range", [entry.relative_range for _, entry in rows], description="range over mean"),
-            Column(
-                "mean_low", [e.mean - e.half_width for _, e in rows], description="lower end, 95% interval of the mean"
-            ),
-            Column(
-                "mean_high", [e.mean + e.half_width for _, e in rows], description="upper end, 95% interval of the mean"
-            ),
-        )
-    )
+    entries = [entry for _, entry in rows]
+    numbers = {
+        "mean": ([e.mean for e in entries], "mean over the tiles"),
+        "spread": ([e.spread for e in entries], "standard deviation between tiles"),
+        "relative_spread": ([e.relative for e in entries], "spread over mean"),
+        "relative_range": ([e.relative_range for e in entries], "range over mean"),
+        "mean_low": ([e.mean - e.half_width for e in entries], "lower end, 95% interval of the mean"),
+        "mean_high": ([e.mean + e.half_width for e in entries], "upper end, 95% interval of the mean"),
+    }
+    columns = [
+        Column("quantity", [name for name, _ in rows], description="what the row is about"),
+        Column("quantity_unit", units, description="unit of mean, spread and interval in this row"),
+        Column("size", [e.size for e in entries], description="edge of the tiles in voxels"),
+        Column("tiles", [e.count for e in entries], description="number of tiles"),
+    ]
+    columns += [
+        Column(name, values, description=text, depends_on_anisotropy=True) for name, (values, text) in numbers.items()
+    ]
+    return TableValue(tuple(columns))
 
 
 def cost(params: RveParams, inputs: Mapping[str, Any]) -> Cost:

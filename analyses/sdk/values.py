@@ -104,13 +104,17 @@ class ImageValue:
 
 @dataclass(frozen=True)
 class Column:
-    """One column of a table; ``scale_exponent`` is n where the value goes as (length scale)**n, 0 without a scale."""
+    """One column of a table; ``scale_exponent`` is n where the value goes as (length scale)**n, 0 without a scale.
+
+    ``depends_on_anisotropy``: True where unequal changes of the spacings move the values even if equal ones do not.
+    """
 
     name: str
     values: Sequence[Any] | npt.NDArray[Any]
     unit: str = "1"
     scale_exponent: int = 0
     description: str = ""
+    depends_on_anisotropy: bool = False
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,20 @@ class Histogram:
     step: float
     exact: bool
 
+    def quantile(self, share: float) -> float:
+        """Grey value at or below which ``share`` of the samples lie."""
+        cumulated = np.cumsum(self.counts)
+        return float(self.values[int(np.searchsorted(cumulated, share * cumulated[-1]))])
+
+    @property
+    def sensitivity_step(self) -> float:
+        """Shift of a threshold that no observer would notice: 1/256 of the range of grey values, at least one step.
+
+        The range is that of the middle 99% of the samples, so that hot pixels do not stretch it.  A step of 16 bit or
+        float samples would be so fine that nothing depended on it.
+        """
+        return max(self.step, (self.quantile(0.995) - self.quantile(0.005)) / 256.0)
+
 
 class NotFiniteError(ValueError):
     """The image holds NaN or infinite samples; ``count`` of them."""

@@ -10,15 +10,19 @@ import numpy.typing as npt
 from pydantic import Field
 
 from analyses.sdk.contract import Context, Cost, ExitCode, Inputs, Outputs, Params, PluginError, PluginSpec, Port
-from analyses.sdk.values import Column, ImageValue, PropertyValue, TableValue
+from analyses.sdk.values import Column, ImageValue, Interval, PropertyValue, TableValue
 from analyses.sdk.volumes import SLAB_BYTES, Volume, relative_spacing, slabs
 from analyses.segmentation.components import Components, Connectivity, Moments
-from analyses.segmentation.surface import HALO, surface_by_label
+from analyses.segmentation.surface import halo, surface_by_label, widths
 from analyses.segmentation.thickness import BLOCK_BYTES, Thickness, local_thickness
 
 # uint32 labels, smoothed phase and index arrays
 _BYTES_PER_VOXEL = 24
 _MAX_LABEL = 2**31 - 1
+# In longest voxel edges: the worst of aligned fibres, whose sections all have the same error (thickness.py).
+_DIAMETER_ERROR = 1.5
+# Relative: inclined planes; objects with sharp edges exceed it by one voxel edge over their thickness (surface.py).
+_SURFACE_ERROR = 0.03
 
 
 class MeasureParams(Params):
@@ -44,8 +48,9 @@ def run(ctx: Context, params: MeasureParams, inputs: Inputs) -> Outputs:
     Volumes are voxel counts; surfaces are voxel faces projected on estimated normals
     (``analyses.segmentation.surface``), without the faces in which the border of the image cuts an object.
     ``specific_surface`` is the surface of the whole phase, small objects included, over the volume of the image;
-    ``mean_diameter`` the volume-weighted local thickness. A volume of one plane gives areas, perimeters and, as
-    specific surface, perimeter over area.
+    ``mean_diameter`` the volume-weighted local thickness.  The ``voxel`` part of both errors, and the interval made of
+    it, is the largest that was found on digitised shapes of known size; no probability is claimed for it.  A volume of
+    one plane gives areas, perimeters and, as specific surface, perimeter over area.
     """
     labels: ImageValue = inputs["labels"]
     volume, grey = Volume(labels), _grey(labels, inputs.get("image"), params)
@@ -56,6 +61,7 @@ def run(ctx: Context, params: MeasureParams, inputs: Inputs) -> Outputs:
     if objects.count.sum() == 0:
         raise PluginError("phase_absent", phase=params.phase)
     thickness = _thickness(ctx, volume, params, spacing)
+    edge = max(length for length, size in zip(spacing, volume.shape, strict=True) if size > 1)
     unit_volume = _voxel(volume, spacing)
     kept = objects.chosen(np.flatnonzero(objects.count * unit_volume >= params.min_volume_um3))
     facts = {
@@ -66,8 +72,8 @@ def run(ctx: Context, params: MeasureParams, inputs: Inputs) -> Outputs:
     }
     return {
         "table": _table(kept, volume, spacing, grey is not None),
-        "specific_surface": _specific_surface(objects, volume, unit_volume, facts),
-        "mean_diameter": _mean_diameter(thickness, objects, volume, unit_volume, spacing, facts),
+        "specific_surface": _specific_surface(objects, volume, unit_volume, edge / thickness.mean, facts),
+        "mean_diameter": _mean_diameter(thickness, objects, volume, unit_volume, edge, facts),
     }
 
 
@@ -94,13 +100,13 @@ def find_objects(
 ) -> Moments:
     """Objects of the phase with additive moments; ``budget`` bounds the bytes of one slab."""
     components = Components(volume.shape, params.connectivity)
-    depth = volume.shape[0]
+    depth, reach, sigma = volume.shape[0], halo(volume.shape, spacing), widths(volume.shape, spacing)
     for start, stop in slabs(volume.shape, _BYTES_PER_VOXEL, budget=budget):
         ctx.check_cancelled()
-        low, high = max(0, start - HALO), min(stop + HALO, depth)
+        low, high = max(0, start - reach), min(stop + reach, depth)
         mask = volume.read(low, high) == params.phase
         found, count = components.label(mask[start - low : stop - low])
-        surface = surface_by_label(mask, found, count, spacing, (start - low, stop - low))
+        surface = surface_by_label(mask, found, count, spacing, (start - low, stop - low), sigma)
         components.add(found, count, start, surface, None if grey is None else grey.read(start, stop))
         ctx.progress(0.5 * stop / depth, "objects")
     return components.finish()
@@ -187,23 +193,34 @@ def _touches(objects: Moments, volume: Volume) -> npt.NDArray[np.bool_]:
     return touches
 
 
-def _specific_surface(objects: Moments, volume: Volume, unit_volume: float, facts: Mapping[str, Any]) -> PropertyValue:
+def _voxel_interval(value: float, error: float) -> Interval:
+    return Interval(max(0.0, value - error), value + error, None, ("voxel",))
+
+
+def _specific_surface(
+    objects: Moments, volume: Volume, unit_volume: float, relative_edge: float, facts: Mapping[str, Any]
+) -> PropertyValue:
+    """``relative_edge``: longest voxel edge over the mean thickness of the phase."""
     plane = _plane(volume)
     surface = float(objects.surface.sum())
-    total = float(np.prod(volume.shape)) * unit_volume
+    value = surface / (float(np.prod(volume.shape)) * unit_volume)
+    error = value * max(_SURFACE_ERROR, relative_edge)
     meaning = (
         "perimeter of the phase per area of the image" if plane else "surface of the phase per volume of the image"
     )
     return PropertyValue(
         "specific_surface",
-        surface / total,
+        value,
         "1/um",
+        _voxel_interval(value, error),
+        {"voxel": error},
         scale_exponent=-1,
         depends_on_anisotropy=True,
         facts={
             **facts,
             "meaning": meaning,
-            "estimator": "voxel faces projected on normals of the phase smoothed by one voxel (Flin et al. 2005)",
+            "estimator": "voxel faces projected on normals of the phase smoothed over one voxel (Flin et al. 2005)",
+            "voxel_error": "as for objects with sharp edges; smooth ones err less; detail under a voxel is not in it",
             "cuts_by_the_border": "not counted",
         },
     )
@@ -214,18 +231,17 @@ def _mean_diameter(
     objects: Moments,
     volume: Volume,
     unit_volume: float,
-    spacing: tuple[float, float, float],
+    edge: float,
     facts: Mapping[str, Any],
 ) -> PropertyValue:
     surface = float(objects.surface.sum())
-    factor = 4.0 if not _plane(volume) else np.pi
-    from_surface = factor * float(objects.count.sum()) * unit_volume / surface if surface else None
-    voxel = max(edge for edge, size in zip(spacing, volume.shape, strict=True) if size > 1)
+    from_surface = 4.0 * float(objects.count.sum()) * unit_volume / surface if surface else None
     return PropertyValue(
         "mean_diameter",
         thickness.mean,
         "um",
-        error={"voxel": voxel},
+        _voxel_interval(thickness.mean, _DIAMETER_ERROR * edge),
+        {"voxel": _DIAMETER_ERROR * edge},
         scale_exponent=1,
         depends_on_anisotropy=True,
         facts={
@@ -236,7 +252,7 @@ def _mean_diameter(
             "median_um": thickness.quantile(0.5),
             "p90_um": thickness.quantile(0.9),
             "from_surface_um": from_surface,
-            "from_surface_meaning": "pi area / perimeter (strips seen from above excluded)"
+            "from_surface_meaning": "4 area / perimeter: the diameter if the sections were discs"
             if _plane(volume)
             else "4 volume / surface: the diameter if the phase were free cylinders; contacts make it larger",
         },

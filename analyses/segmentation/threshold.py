@@ -62,8 +62,9 @@ class ThresholdParams(Params):
 def run(ctx: Context, params: ThresholdParams, inputs: Inputs) -> Outputs:
     """Label every voxel of one channel at one time with its phase, 0 .. n-1 from dark to bright.
 
-    ``fractions`` lists the volume fraction of each phase in that order.  Its interval is what one grey step of every
-    threshold does at worst: phase i at (t_i + step, t_i+1 - step) and at (t_i - step, t_i+1 + step); no probability is
+    ``fractions`` lists the volume fraction of each phase in that order.  Its interval is what a shift of every
+    threshold by one 256th of the grey range (0.5% to 99.5% of the samples; at least one grey step) does at worst: phase
+    i at (t_i + step, t_i+1 - step) and at (t_i - step, t_i+1 + step); no probability is
     claimed for it.
     """
     image: ImageValue = inputs["image"]
@@ -74,7 +75,7 @@ def run(ctx: Context, params: ThresholdParams, inputs: Inputs) -> Outputs:
         raise PluginError("not_finite", count=error.count) from error
     ctx.progress(0.4, "histogram")
     thresholds = _thresholds(hist, params)
-    step = hist.step or 1.0
+    step = hist.sensitivity_step or 1.0
     array = ctx.create_array("labels", shape=volume.shape, dtype=np.uint8, axes=("z", "y", "x"))
     exceed = np.zeros((3, len(thresholds)), np.int64)
     levels = np.array([thresholds, np.subtract(thresholds, step), np.add(thresholds, step)])
@@ -87,7 +88,9 @@ def run(ctx: Context, params: ThresholdParams, inputs: Inputs) -> Outputs:
     facts = {
         "thresholds": thresholds,
         "method": params.method,
-        "grey_step": step,
+        "grey_step": hist.step,
+        "threshold_shift": step,
+        "interval": "every threshold shifted by one 256th of the grey range (0.5% to 99.5%), at least one grey step",
         "histogram_exact": hist.exact,
         "channel": params.channel,
         "time": params.time,
@@ -129,7 +132,7 @@ def _count_above(block: npt.NDArray[Any], levels: npt.NDArray[np.float64]) -> np
 
 
 def _fractions(exceed: npt.NDArray[np.int64], total: int, facts: Mapping[str, Any]) -> PropertyValue:
-    """Fractions from the numbers of samples above the thresholds themselves, one step lower and one step higher."""
+    """Fractions from the numbers of samples above the thresholds themselves, shifted down and shifted up."""
     at, lower, upper = ([total, *row, 0] for row in exceed.tolist())
     count = len(at) - 1
     value = [(at[i] - at[i + 1]) / total for i in range(count)]

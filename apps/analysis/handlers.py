@@ -20,7 +20,6 @@ from apps.jobs.registry import ChildPlan, ChildResult, JobFailure
 from apps.jobs.services import write_verdict
 from apps.provenance import record
 from apps.provenance.record import Act
-from apps.provenance.selectors import is_stale
 from apps.results.models import Property, Table
 from apps.results.services import create_property, create_table
 
@@ -70,9 +69,11 @@ class AnalysisHandler:
 
     def _inherit_staleness(self, made: list[tuple[str, Any]], sources: list[Any], act: Act) -> None:
         """A job that ran on what went stale meanwhile finishes, and its result is born stale."""
-        stale = is_stale([source.pk for source in sources])
-        for cause in sorted(stale):
-            act.stale([row.pk for _, row in made], cause=cause, reason="an input was stale when the job finished")
+        act.inherit_stale(
+            [row.pk for _, row in made],
+            [source.pk for source in sources],
+            "an input was stale when the job finished",
+        )
 
     def ended(self, job: Job, act: Act) -> None:
         """A run without result used its inputs all the same."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,11 +15,12 @@ from apps.audit.labels import Label, api_url, label_nodes, page_url
 from apps.core.errors import InvalidValueError, NotFoundError
 from apps.projects import access
 from apps.projects.selectors import visible_project_ids
-from apps.provenance import graph, registry
+from apps.provenance import graph, registry, sight
 from apps.provenance import selectors as ledger
 from apps.provenance.rows import EdgeRow, Neighbourhood, NodeRow
 
-MAX_NODES = 10_000
+MAX_NODES = sight.MAX_NODES
+_PERSON = "prov:Person"
 
 
 @dataclass(frozen=True)
@@ -35,19 +35,16 @@ class Lineage:
     stale: set[uuid.UUID] = field(default_factory=set)
 
 
-def hidden_from(user: access.Caller) -> Callable[[NodeRow], bool]:
-    """Return the predicate that says which nodes a caller may not see: those of projects not visible to them."""
-    projects = visible_project_ids(user)
-    return lambda node: node.project is not None and node.project not in projects
+def _start(target: uuid.UUID, user: access.Caller) -> sight.Viewer:
+    """Refuse a start that is unknown or hidden in the same words, so that existence does not leak.
 
-
-def _start(target: uuid.UUID, user: access.Caller) -> Callable[[NodeRow], bool]:
-    """Refuse a start that is unknown or hidden in the same words, so that existence does not leak."""
-    hidden = hidden_from(user)
-    found = ledger.load_nodes([target])
-    if not found or hidden(found[0]):
+    What a person did is asked of the things they made; from the person itself only they may begin.
+    """
+    viewer = sight.Viewer(str(user.pk), visible_project_ids(user))
+    found = ledger.type_and_project(target)
+    if found is None or viewer.is_hidden(found[1]) or (found[0] == _PERSON and target != user.pk):
         raise NotFoundError(f"there is nothing recorded under {target} that you can see")
-    return hidden
+    return viewer
 
 
 def lineage(
@@ -63,27 +60,27 @@ def lineage(
     Parameters
     ----------
     user : User
-        Hidden parts become opaque stubs: connectivity stays, ids, labels and counts do not leak.
+        Hidden parts become opaque stubs: connectivity stays, ids, labels and counts do not leak.  No stubs with any
+        filter, and none below site-wide things; see ``apps.provenance.sight``.
     target : UUID
         Id of any recorded thing.
     direction : {"upstream", "downstream", "both"}
     limit : int
-        At most so many nodes each way, 1 to 10,000; ``truncated`` says that there are more.
+        At most so many visible nodes each way, 1 to 10,000; ``truncated`` says that there are more.
     filters : graph.Filters
 
     Raises
     ------
     NotFoundError
-        Nothing is recorded under the id, or it is hidden from the caller.
+        Nothing is recorded under the id, or it is hidden from the caller, or it is another person.
     """
     if not 1 <= limit <= MAX_NODES:
         raise InvalidValueError(f"limit is {limit}, it must lie between 1 and {MAX_NODES}", field="limit")
-    hidden = _start(target, user)
-    found = graph.neighbourhood([target], direction=direction, limit=limit, filters=filters)
-    nodes, edges = graph.redact(found.nodes, found.edges, hidden, str(user.pk))
-    shown = [node for node in nodes if not node.hidden]
+    viewer = _start(target, user)
+    found = sight.lineage(target, viewer, direction=direction, limit=limit, filters=filters)
+    shown = [node for node in found.nodes if not node.hidden]
     stale = ledger.is_stale([node.id for node in shown])
-    return Lineage(target, list(nodes), list(edges), label_nodes(shown), found.truncated, stale)
+    return Lineage(target, found.nodes, found.edges, label_nodes(shown), found.truncated, stale)
 
 
 def node_dict(found: Lineage, node: NodeRow) -> dict[str, Any]:
@@ -211,7 +208,8 @@ def stale(obj: Model, user: access.Caller) -> dict[str, Any]:
     """
     found = lineage(user, uuid.UUID(str(obj.pk)), direction="downstream", limit=MAX_NODES)
     marks = ledger.stale_marks([found.target])
-    dependents = [node_dict(found, node) for node in found.nodes if node.id != found.target and node.kind == "entity"]
+    resting = [node for node in found.nodes if node.id != found.target and node.kind == "entity" and not node.hidden]
+    dependents = [node_dict(found, node) for node in resting]
     return {
         "stale": bool(marks),
         "marks": [_mark(mark) for mark in marks],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from analyses.sdk.values import SPATIAL_AXES
 from apps.core.errors import InvalidValueError
@@ -83,7 +83,7 @@ def check_spacing(spacing_um: Any, spacing_u_um: Any, *, prefix: str = "") -> di
     spacing_um : mapping
         Sample distance along ``x`` and ``y``, and ``z`` where it is known, in micrometres.
     spacing_u_um : float or mapping
-        Standard uncertainty in micrometres: one for all axes, or one an axis.
+        Standard uncertainty in micrometres: one for all axes, or one an axis; 0 says that the spacing is exact.
     prefix : str
         Put before the names of the fields in a refusal.
 
@@ -95,7 +95,8 @@ def check_spacing(spacing_um: Any, spacing_u_um: Any, *, prefix: str = "") -> di
     Raises
     ------
     InvalidValueError
-        Unknown or missing axis, a length that is not finite and positive, no uncertainty.
+        Unknown or missing axis, a length that is not finite and positive, no uncertainty, or one as large as the
+        spacing itself.
     """
     field = f"{prefix}spacing_um"
     given = _check_axes(spacing_um, field)
@@ -106,6 +107,14 @@ def check_spacing(spacing_um: Any, spacing_u_um: Any, *, prefix: str = "") -> di
             )
     lengths = {axis: _positive(value, f"{field}.{axis}") for axis, value in given.items()}
     errors = _uncertainties(spacing_u_um, list(lengths), f"{prefix}spacing_u_um")
+    for axis, length in lengths.items():
+        if errors[axis] >= length:
+            name = f"{prefix}spacing_u_um"
+            raise InvalidValueError(
+                f"{errors[axis]!r} um is no standard uncertainty of a spacing of {length!r} um along {axis}; "
+                "it is smaller than the spacing",
+                field=f"{name}.{axis}" if isinstance(spacing_u_um, Mapping) else name,
+            )
     return {
         axis: {"value": length, "unit": "um", "source": "user", "u": errors[axis]} for axis, length in lengths.items()
     }
@@ -159,3 +168,21 @@ def check_handedness(value: Any, *, field: str = "handedness") -> str:
     if value not in HANDEDNESS:
         raise InvalidValueError(f"{value!r} is no handedness; it is one of {', '.join(HANDEDNESS)}", field=field)
     return str(value)
+
+
+def spacing_change(
+    axes: Sequence[str], shape: Sequence[int], old: Mapping[str, Any] | None, new: Mapping[str, Any] | None
+) -> Literal["none", "uniform", "unequal"]:
+    """How the spacings of the axes longer than one sample change: not, by one factor, or by different ones.
+
+    Without a former scale voxels counted as cubes.
+    """
+    factors = []
+    for axis, size in zip(axes, shape, strict=True):
+        entry, former = (new or {}).get(axis), (old or {}).get(axis)
+        if size > 1 and entry:
+            factors.append(entry["value"] / (former["value"] if former else 1.0))
+    if not all(math.isclose(factor, factors[0], rel_tol=1e-9) for factor in factors):
+        return "unequal"
+    unchanged = old is not None and all(math.isclose(factor, 1.0, rel_tol=1e-9) for factor in factors)
+    return "none" if unchanged else "uniform"

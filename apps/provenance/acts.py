@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from django.db import models
@@ -12,7 +12,17 @@ from django.db import models
 from apps.core.errors import InvalidValueError
 from apps.core.ids import new_id
 from apps.provenance.agents import CORRSPACE, Account, Agent, OrganisationAgent, PersonAgent, SoftwareAgent
-from apps.provenance.buffer import Buffer, EdgeSpec, NodeSpec, PersonKey, StaleSpec, TextSpec
+from apps.provenance.buffer import (
+    Buffer,
+    ClosureSpec,
+    EdgeSpec,
+    InheritSpec,
+    NodeSpec,
+    PersonKey,
+    Select,
+    StaleSpec,
+    TextSpec,
+)
 from apps.provenance.canonical import RecordError, plain
 from apps.provenance.registry import registration_of
 from apps.provenance.relations import DERIVATIONS, Kind, Relation
@@ -270,6 +280,49 @@ class Act:
         """
         demand_reason(reason)
         self.buffer.stale += [StaleSpec(thing, cause, reason) for thing in things]
+
+    def stale_closure(
+        self, cause: uuid.UUID, reason: str, *, select: Select, relations: Sequence[str] | None = None
+    ) -> list[uuid.UUID]:
+        """Say that what rests on something withdrawn or superseded goes stale, as found when the event is written.
+
+        Parameters
+        ----------
+        cause : UUID
+            The thing withdrawn or superseded.
+        reason : str
+            Why.
+        select : callable
+            Ids of things that rest on the cause, some thousands at once -> those of them to mark.  Called under the
+            lock on the chain head: it may read, and locks nothing.
+        relations : sequence of str, optional
+            Relations to follow; all walked ones otherwise.
+
+        Returns
+        -------
+        list of UUID
+            Empty until the outermost act has ended; then what was marked.
+
+        Raises
+        ------
+        InvalidValueError
+            No reason.
+        """
+        demand_reason(reason)
+        closure = ClosureSpec(cause, reason, select, relations)
+        self.buffer.closures.append(closure)
+        return closure.marked
+
+    def inherit_stale(self, outputs: Iterable[uuid.UUID], sources: Iterable[uuid.UUID], reason: str) -> None:
+        """Say that outputs are stale if a source is when the event is written; each such source is a cause.
+
+        Raises
+        ------
+        InvalidValueError
+            No reason.
+        """
+        demand_reason(reason)
+        self.buffer.inherited.append(InheritSpec(tuple(outputs), tuple(sources), reason))
 
     def erased(self, text: uuid.UUID) -> None:
         """Erase a text and its salt in this act."""

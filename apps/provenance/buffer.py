@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -56,6 +56,29 @@ class StaleSpec:
     reason: str
 
 
+Select = Callable[[Sequence[uuid.UUID]], Collection[uuid.UUID]]
+
+
+@dataclass(frozen=True)
+class ClosureSpec:
+    """Marks on what rests on a cause, to be found when the event is written; `marked` is filled then."""
+
+    cause: uuid.UUID
+    reason: str
+    select: Select
+    relations: Sequence[str] | None
+    marked: list[uuid.UUID] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class InheritSpec:
+    """Marks on outputs whose sources are found stale when the event is written."""
+
+    outputs: tuple[uuid.UUID, ...]
+    sources: tuple[uuid.UUID, ...]
+    reason: str
+
+
 @dataclass(frozen=True)
 class PersonKey:
     """A named person without account: the same name within one project is the same person."""
@@ -73,6 +96,8 @@ class Buffer:
     annotations: list[tuple[uuid.UUID, dict[str, Any]]] = field(default_factory=list)
     texts: list[TextSpec] = field(default_factory=list)
     stale: list[StaleSpec] = field(default_factory=list)
+    closures: list[ClosureSpec] = field(default_factory=list)
+    inherited: list[InheritSpec] = field(default_factory=list)
     erased: list[uuid.UUID] = field(default_factory=list)
     persons: dict[PersonKey, uuid.UUID] = field(default_factory=dict)
     revisions: list[tuple[uuid.UUID, uuid.UUID, uuid.UUID]] = field(default_factory=list)
@@ -113,6 +138,8 @@ class Buffer:
         self.annotations += inner.annotations
         self.texts += inner.texts
         self.stale += inner.stale
+        self.closures += inner.closures
+        self.inherited += inner.inherited
         self.erased += inner.erased
         self.revisions += inner.revisions
 

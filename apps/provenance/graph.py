@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -27,8 +27,10 @@ Direction = Literal["upstream", "downstream", "both"]
 DIRECTIONS: Final = ("upstream", "downstream", "both")
 MAX_DEPTH: Final = 1000
 
-_UP = ("subject_id", "object_id")
-_DOWN = ("object_id", "subject_id")
+_WAYS: Final[dict[Direction, tuple[str, str]]] = {
+    "upstream": ("subject_id", "object_id"),
+    "downstream": ("object_id", "subject_id"),
+}
 
 
 def _demand_known(field: str, given: Sequence[str] | None, known: Iterable[str]) -> None:
@@ -55,6 +57,12 @@ class Filters:
         The ledger as it was after this event, or at this server time.
     depth : int, optional
         At most so many steps from the asked nodes.
+    projects : collection of UUID, optional
+        Walk as for one who sees these projects and what is site-wide, and nothing else: the asked nodes must be
+        visible, and only visible nodes are walked to.
+    through_hidden : bool
+        With `projects`: walk to nodes of other projects too, but neither from them to the site-wide ones that they
+        rest on nor the way back.
     """
 
     relations: Sequence[str] | None = None
@@ -65,12 +73,24 @@ class Filters:
     until: dt.datetime | None = None
     as_of: int | dt.datetime | None = None
     depth: int | None = None
+    projects: Collection[uuid.UUID] | None = None
+    through_hidden: bool = False
 
     def __post_init__(self) -> None:
         _demand_known("relation", self.relations, [relation.value for relation in WALKED])
         _demand_known("kind", self.kinds, Kind.values)
         if self.depth is not None and not 0 <= self.depth <= MAX_DEPTH:
             raise InvalidValueError(f"depth is {self.depth}, it must be 0 to {MAX_DEPTH}", field="depth")
+
+    @property
+    def narrow_walk(self) -> bool:
+        """True if a filter of the walk is given: what it leaves out can leave out more behind it."""
+        return any(given is not None for given in (self.relations, self.as_of, self.depth))
+
+    @property
+    def narrow_nodes(self) -> bool:
+        """True if a filter of found nodes is given, which the walk goes on through."""
+        return any(given is not None for given in (self.kinds, self.types, self.agent, self.since, self.until))
 
     @property
     def last_seq(self) -> int | None:
@@ -107,7 +127,7 @@ def ancestors(
     list of UUID
         Each once, nearer ones first as far as the database walks in breadth.
     """
-    return _closure(ids, _UP, limit, filters or Filters(relations=relations, as_of=as_of))
+    return closure(ids, "upstream", limit, filters or Filters(relations=relations, as_of=as_of))
 
 
 def descendants(
@@ -119,7 +139,7 @@ def descendants(
     filters: Filters | None = None,
 ) -> list[uuid.UUID]:
     """Return what rests on the given nodes, without themselves; parameters as for ``ancestors``."""
-    return _closure(ids, _DOWN, limit, filters or Filters(relations=relations, as_of=as_of))
+    return closure(ids, "downstream", limit, filters or Filters(relations=relations, as_of=as_of))
 
 
 def neighbourhood(
@@ -153,17 +173,15 @@ def neighbourhood(
     -----
     The number of statements does not depend on the number of nodes, unless a depth is asked for.
     """
-    if direction not in DIRECTIONS:
-        raise InvalidValueError(f"direction {direction!r} is not one of {list(DIRECTIONS)}", field="direction")
     seeds = list(dict.fromkeys(ids))
     found: dict[uuid.UUID, None] = dict.fromkeys(seeds)
     truncated = False
-    for way in {"upstream": [_UP], "downstream": [_DOWN], "both": [_UP, _DOWN]}[direction]:
-        reached = _closure(seeds, way, limit + 1, filters)
+    for way in ways(direction):
+        reached = closure(seeds, way, limit + 1, filters)
         truncated |= len(reached) > limit
         found.update(dict.fromkeys(reached[:limit]))
     last = filters.last_seq
-    edges = _edges_among(list(found), last)
+    edges = edges_among(list(found), as_of=last)
     for edge in edges:
         if edge.relation == Relation.ACTED_ON_BEHALF_OF:
             found[edge.object] = None
@@ -173,7 +191,16 @@ def neighbourhood(
 # ------------------------------------------------------------------------------------------------------------- walking
 
 
-def _closure(ids: Iterable[uuid.UUID], way: tuple[str, str], limit: int, filters: Filters) -> list[uuid.UUID]:
+def ways(direction: str) -> list[Direction]:
+    """Return the walks that a direction stands for."""
+    if direction not in DIRECTIONS:
+        raise InvalidValueError(f"direction {direction!r} is not one of {list(DIRECTIONS)}", field="direction")
+    return [way for way in _WAYS if direction in (way, "both")]
+
+
+def closure(ids: Iterable[uuid.UUID], direction: Direction, limit: int, filters: Filters) -> list[uuid.UUID]:
+    """Return what one walk finds; parameters as for ``ancestors``, `direction` not "both"."""
+    way = _WAYS[direction]
     seeds = list(dict.fromkeys(ids))
     if not seeds or limit <= 0:
         return []
@@ -181,17 +208,17 @@ def _closure(ids: Iterable[uuid.UUID], way: tuple[str, str], limit: int, filters
     if filters.depth is not None:
         return _by_frontier(seeds, way, limit, filters, last)
     begin, begin_param = id_list(seeds)
-    allowed, allowed_params = _edge_condition(filters, last, "walk")
-    keep, keep_params = _node_condition(filters)
+    joins, allowed, allowed_params = _edge_condition(filters, way, last, "walk")
+    kept, kept_params = _node_condition(filters)
     sql = f"""
         WITH RECURSIVE walk(id) AS (
             {begin}
             UNION
-            SELECT e.{way[1]} FROM walk JOIN provenance_edge e ON e.{way[0]} = walk.id WHERE {allowed}
+            SELECT e.{way[1]} FROM walk JOIN provenance_edge e ON e.{way[0]} = walk.id {joins} WHERE {allowed}
         )
-        SELECT walk.id FROM walk {keep} LIMIT %s
+        SELECT walk.id FROM walk {kept} LIMIT %s
     """  # noqa: S608 - column names and conditions are constants of this module
-    rows = _ids(sql, [begin_param, *allowed_params, *keep_params, limit + len(seeds)])
+    rows = _ids(sql, [begin_param, *allowed_params, *kept_params, limit + len(seeds)])
     own = set(seeds)
     return [row for row in rows if row not in own][:limit]
 
@@ -200,39 +227,58 @@ def _by_frontier(
     seeds: list[uuid.UUID], way: tuple[str, str], limit: int, filters: Filters, last: int | None
 ) -> list[uuid.UUID]:
     """Walk step by step: one statement a step, and a last one to keep what was asked for."""
-    allowed, allowed_params = _edge_condition(filters, last, "f")
     reached: dict[uuid.UUID, None] = dict.fromkeys(seeds)
     frontier = seeds
-    plain = _node_condition(filters)[0] == ""
+    joins, allowed, allowed_params = _edge_condition(filters, way, last, "f")
+    plain = not filters.narrow_nodes
     for _ in range(filters.depth or 0):
         begin, begin_param = id_list(frontier)
         sql = f"""
-            SELECT DISTINCT e.{way[1]} FROM ({begin}) f JOIN provenance_edge e ON e.{way[0]} = f.id WHERE {allowed}
+            SELECT DISTINCT e.{way[1]} FROM ({begin}) f JOIN provenance_edge e ON e.{way[0]} = f.id {joins}
+            WHERE {allowed}
         """  # noqa: S608 - column names and conditions are constants of this module
         frontier = [row for row in _ids(sql, [begin_param, *allowed_params]) if row not in reached]
         reached.update(dict.fromkeys(frontier))
         if not frontier or (plain and len(reached) >= limit + len(seeds)):
             break
     found = list(reached)[len(seeds) :]
-    return (found if plain else _kept(found, filters))[:limit]
+    return keep(found, filters)[:limit]
 
 
-def _kept(ids: list[uuid.UUID], filters: Filters) -> list[uuid.UUID]:
-    """Return those of the ids that the node filters keep, in their order."""
+def keep(ids: list[uuid.UUID], filters: Filters) -> list[uuid.UUID]:
+    """Return those of the ids that the filters of nodes keep, in their order; nothing is walked."""
+    if not ids or not filters.narrow_nodes:
+        return ids
     begin, begin_param = id_list(ids)
-    keep, keep_params = _node_condition(filters)
-    kept = set(_ids(f"SELECT walk.id FROM ({begin}) walk {keep}", [begin_param, *keep_params]))  # noqa: S608
+    condition, params = _node_condition(filters)
+    kept = set(_ids(f"SELECT walk.id FROM ({begin}) walk {condition}", [begin_param, *params]))  # noqa: S608
     return [value for value in ids if value in kept]
 
 
-def _edge_condition(filters: Filters, last: int | None, near: str) -> tuple[str, list[Any]]:
-    """Return the condition on ``e``, reached from ``near.id``, that the walk goes along."""
+def _edge_condition(filters: Filters, way: tuple[str, str], last: int | None, near: str) -> tuple[str, str, list[Any]]:
+    """Return joins to ``e``, reached from ``near.id``, and the condition that the walk goes along."""
     walked = list(filters.relations or WALKED)
     condition = f"e.relation IN ({', '.join(['%s'] * len(walked))})"
     params: list[Any] = [str(value) for value in walked]
     if last is not None:
         condition, params = f"{condition} AND e.seq <= %s", [*params, last]
-    return _only_for_found(condition, near), params
+    joins = ""
+    if filters.projects is not None:
+        joins, sight, parameter = _sight_condition(filters.projects, way, filters.through_hidden)
+        condition, params = f"{condition} AND {sight}", [*params, parameter]
+    return joins, _only_for_found(condition, near), params
+
+
+def _sight_condition(
+    projects: Collection[uuid.UUID], way: tuple[str, str], through_hidden: bool
+) -> tuple[str, str, Any]:
+    """Return joins and condition that keep a walk to what one who sees these projects may learn; its one parameter."""
+    select, parameter = id_list(projects)
+    if not through_hidden:
+        joins = f"JOIN provenance_node far ON far.id = e.{way[1]}"
+        return joins, f"(far.project IS NULL OR far.project IN ({select}))", parameter
+    joins = "JOIN provenance_node s ON s.id = e.subject_id JOIN provenance_node o ON o.id = e.object_id"
+    return joins, f"(o.project IS NOT NULL OR s.project IS NULL OR s.project IN ({select}))", parameter
 
 
 def _only_for_found(condition: str, near: str) -> str:
@@ -279,11 +325,11 @@ def _ids(sql: str, params: Sequence[Any]) -> list[uuid.UUID]:
 # --------------------------------------------------------------------------------------------------------------- edges
 
 
-def _edges_among(ids: Sequence[uuid.UUID], last: int | None) -> list[EdgeRow]:
+def edges_among(ids: Sequence[uuid.UUID], *, as_of: int | None) -> list[EdgeRow]:
     """Return all edges with both ends among the ids, and the delegations in activities among them."""
     begin, parameter = id_list(ids)
-    until = "" if last is None else "AND e.seq <= %s"
-    until_params = [] if last is None else [last]
+    until = "" if as_of is None else "AND e.seq <= %s"
+    until_params = [] if as_of is None else [as_of]
     sql = f"""
         WITH picked AS MATERIALIZED ({begin})
         SELECT e.relation, e.subject_id, e.object_id, e.activity, e.plan, e.role, e.time, e.seq

@@ -106,6 +106,21 @@ def _pseudonym(part: Iterable[uuid.UUID], viewer_key: str) -> uuid.UUID:
     return uuid.UUID(bytes=digest[:16], version=4)
 
 
+def mentioned_ids(nodes: Iterable[NodeRow]) -> set[uuid.UUID]:
+    """Return every id that stands in an attribute of the nodes, in any spelling."""
+    found: set[uuid.UUID] = set()
+    waiting: list[Any] = [node.attributes for node in nodes]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, str):
+            found.update(uuid.UUID(match) for match in _UUID.findall(value))
+        elif isinstance(value, Mapping):
+            waiting += [*value.keys(), *value.values()]
+        elif isinstance(value, list | tuple):
+            waiting += value
+    return found
+
+
 def _scrubbed(value: Any, stand_in: Mapping[uuid.UUID, uuid.UUID]) -> Any:
     """Return an attribute value in which no hidden id stands, in any spelling, also within longer text."""
     if isinstance(value, str):

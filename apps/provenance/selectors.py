@@ -132,6 +132,17 @@ def load_nodes(ids: Iterable[uuid.UUID], *, as_of: int | None = None) -> list[No
     ]
 
 
+def projects_of(ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, uuid.UUID | None]:
+    """Return node -> its project, None for what is site-wide; unknown ids are left out."""
+    wanted = set(ids)
+    return dict(Node.objects.filter(id__in=among(wanted)).values_list("id", "project")) if wanted else {}
+
+
+def type_and_project(thing: uuid.UUID) -> tuple[str, uuid.UUID | None] | None:
+    """Return what a thing is and where it belongs, None if it is not recorded."""
+    return Node.objects.filter(id=thing).values_list("type", "project").first()
+
+
 def merged(*said: Mapping[str, Any]) -> dict[str, Any]:
     """Return attributes said one after the other as one: lists grow, any other value is replaced by the later one."""
     result: dict[str, Any] = {}

@@ -32,6 +32,7 @@ from apps.provenance.canonical import (
 )
 from apps.provenance.models import Annotation, ChainHead, Edge, ErasableText, Event, Node, Stale
 from apps.provenance.relations import RULES, Kind, Relation
+from apps.provenance.staleness import settle
 from apps.provenance.statements import (
     annotation_statement,
     edge_statement,
@@ -75,6 +76,7 @@ def write(buffer: Buffer, heading: Heading) -> Event:
     recorded_at = _database_now()
     _resolve_persons(buffer)
     _resolve_revisions(buffer)
+    settle(buffer)
     known = _known_kinds(buffer)
     nodes = _split_shared(buffer, known)
     _check_edges(buffer, known | {node.id: node.kind for node in nodes})

@@ -8,8 +8,10 @@ they are taken as fully correlated along the axes; where their relative uncertai
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+from analyses.sdk.values import SPATIAL_AXES
 
 COVERAGE_LEVEL = 0.95
 COVERAGE_FACTOR = 1.959963984540054  # normal distribution, 95 %
@@ -25,14 +27,24 @@ def map_nested(function: Callable[..., float | None], *values: Nested) -> Nested
     return None if first is None else function(*values)
 
 
-def relative_scale_uncertainty(spacing: Mapping[str, Any] | None) -> float | None:
-    """Return the largest u/value over the axes that have a spacing; None where no axis states one."""
-    parts = [
-        entry["u"] / entry["value"]
-        for entry in (spacing or {}).values()
-        if entry and entry.get("u") is not None and entry.get("value")
-    ]
-    return max(parts) if parts else None
+def relative_scale_uncertainty(
+    spacing: Mapping[str, Any] | None, axes: Sequence[str], shape: Sequence[int]
+) -> float | None:
+    """Return the largest u/value over the spatial axes longer than one sample.
+
+    None ("not stated") if one of them states none: the others say nothing about it.  Axes of one sample do not count,
+    for no length is measured along them.  0 where somebody declared every spacing exact.
+    """
+    known = spacing or {}
+    parts = []
+    for axis, size in zip(axes, shape, strict=True):
+        if axis not in SPATIAL_AXES or size <= 1:
+            continue
+        entry = known.get(axis) or {}
+        if entry.get("u") is None or not entry.get("value"):
+            return None
+        parts.append(float(entry["u"]) / float(entry["value"]))
+    return max(parts, default=None)
 
 
 def scale_error(value: Nested, exponent: int, relative_u: float) -> Nested:
@@ -45,8 +57,15 @@ def _half_widths(value: float, low: float, high: float, scale: float) -> tuple[f
     return ((value - low) ** 2 + reach**2) ** 0.5, ((high - value) ** 2 + reach**2) ** 0.5
 
 
+def _lower(value: float, low: float, high: float, scale: float) -> float:
+    widened = value - _half_widths(value, low, high, scale)[0]
+    return max(0.0, widened) if low >= 0 else widened
+
+
 def widen_interval(value: Nested, interval: Mapping[str, Any] | None, scale: Nested) -> dict[str, Any]:
     """Combine an interval with the scale's uncertainty in quadrature; without one, the scale alone makes it.
+
+    A bound at or above zero stays so: a factor above zero changes no sign.
 
     Parameters
     ----------
@@ -61,6 +80,6 @@ def widen_interval(value: Nested, interval: Mapping[str, Any] | None, scale: Nes
         high = map_nested(lambda v, s: v + COVERAGE_FACTOR * s, value, scale)
         return {"low": low, "high": high, "level": COVERAGE_LEVEL, "contains": ["scale"]}
     low_in, high_in = interval["low"], interval["high"]
-    low = map_nested(lambda v, a, b, s: v - _half_widths(v, a, b, s)[0], value, low_in, high_in, scale)
+    low = map_nested(_lower, value, low_in, high_in, scale)
     high = map_nested(lambda v, a, b, s: v + _half_widths(v, a, b, s)[1], value, low_in, high_in, scale)
     return {"low": low, "high": high, "level": interval.get("level"), "contains": [*interval["contains"], "scale"]}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import uuid
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,8 @@ from django.db.models import QuerySet
 
 from analyses.sdk.values import TABLE_FILE
 from apps.core import storage
+from apps.imaging.models import Image
+from apps.imaging.scale import spacing_change
 from apps.projects import access
 from apps.results.models import Property, Table
 
@@ -30,17 +32,29 @@ def list_tables(user: access.Caller) -> QuerySet[Table]:
     return access.visible(Table.objects.select_related("job", "image", "store"), user)
 
 
-def scale_dependents(ids: Collection[uuid.UUID], *, uniform: bool) -> set[uuid.UUID]:
-    """Those of the ids that are properties or tables whose values move when the spacing changes.
+def scale_dependents(ids: Collection[uuid.UUID], *, spacing: Mapping[str, Any]) -> set[uuid.UUID]:
+    """Those of the ids that are properties or tables whose values would be others under ``spacing``.
 
-    ``uniform``: the spacings of all axes change by one factor; else also what depends on their ratios moves.
+    Each is judged by the spacing of the image it was computed from: equal, nothing moves; changed by one factor, what
+    carries a length moves; changed by different factors, what depends on their ratios moves too.
     """
-    rows = Property.objects.filter(pk__in=list(ids))
-    moved = set(rows.exclude(scale_exponent=0).values_list("pk", flat=True))  # null too: not simply said, so it may
-    if not uniform:
-        moved |= set(rows.filter(depends_on_anisotropy=True).values_list("pk", flat=True))
-    tables = Table.objects.filter(pk__in=list(ids)).only("pk", "columns")
-    return moved | {table.pk for table in tables if any(column["scale_exponent"] for column in table.columns)}
+    moved: set[uuid.UUID] = set()
+    for row in Property.objects.filter(pk__in=list(ids)).select_related("image"):
+        if _moves(row.image, spacing, row.scale_exponent, row.depends_on_anisotropy):
+            moved.add(row.pk)
+    for table in Table.objects.filter(pk__in=list(ids)).select_related("image"):
+        # tables of earlier versions do not say whether they depend on the ratios of the spacings
+        said = ((c.get("scale_exponent", 0), c.get("depends_on_anisotropy", False)) for c in table.columns)
+        if any(_moves(table.image, spacing, *column) for column in said):
+            moved.add(table.pk)
+    return moved
+
+
+def _moves(image: Image | None, spacing: Mapping[str, Any], exponent: int | None, ratios: bool) -> bool:
+    if image is None:
+        return exponent != 0
+    change = spacing_change(image.axes, image.shape, image.spacing, spacing)
+    return change != "none" and (exponent != 0 or (change == "unequal" and ratios))
 
 
 def table_path(table: Table) -> Path:

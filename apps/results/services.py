@@ -16,6 +16,8 @@ from apps.results.models import Property, Table
 def create_property(*, act: Act, job: Job, name: str, value: Mapping[str, Any], image: Image | None) -> Property:
     """Write a property.  One whose value moves with the spacing carries the scale's uncertainty of ``image``.
 
+    A spacing declared exact (u = 0) adds nothing, and no interval is made of it: the facts say so instead.
+
     Parameters
     ----------
     value : mapping
@@ -27,9 +29,11 @@ def create_property(*, act: Act, job: Job, name: str, value: Mapping[str, Any], 
     interval, error, facts = value["interval"], dict(value["error"]), dict(value["facts"])
     exponent = value["scale_exponent"]
     if exponent:
-        relative = scale.relative_scale_uncertainty(image.spacing if image else None)
+        relative = scale.relative_scale_uncertainty(image.spacing, image.axes, image.shape) if image else None
         if relative is None:
             facts["scale_uncertainty"] = "not stated"
+        elif relative == 0:
+            facts["scale_uncertainty"] = "declared zero"
         else:
             error["scale"] = scale.scale_error(value["value"], exponent, relative)
             interval = scale.widen_interval(value["value"], interval, error["scale"])

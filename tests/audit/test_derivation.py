@@ -95,6 +95,19 @@ def test_an_unequal_change_of_spacing_moves_the_conductivity_too(study: Study) -
     assert not is_stale([study.result("threshold", "fractions").pk])
 
 
+def test_a_second_change_is_judged_from_the_spacing_that_a_number_was_computed_with(study: Study) -> None:
+    tensor = study.result("conductivity", "tensor").pk
+    typed = {"x": 2.1, "y": 2.1, "z": 2.1}
+    second = calibrate_image(
+        actor=study.maker, image=study.image, spacing_um=typed, spacing_u_um=0.01, reason="measured against a grid"
+    )
+    assert not is_stale([tensor]), "one factor along every axis leaves a conductivity"
+    calibrate_image(
+        actor=study.maker, image=second, spacing_um=typed | {"z": 6.3}, spacing_u_um=0.01, reason="z was counted twice"
+    )
+    assert is_stale([tensor]), "computed from the first version, it moves with the second change"
+
+
 def test_stale_answers_with_what_rests_on_a_thing(study: Study) -> None:
     answer = selectors.stale(study.labels, study.viewer)
     assert not answer["stale"]

@@ -11,6 +11,8 @@ from rest_framework.test import APIClient
 from apps.audit import selectors
 from apps.core.errors import InvalidValueError, NotFoundError
 from apps.imaging.models import SourceFile
+from apps.projects.services import create_project
+from apps.provenance import record
 from tests.study import Study
 
 pytestmark = pytest.mark.django_db
@@ -110,3 +112,47 @@ def test_a_form_that_is_not_there_is_refused_with_the_list(study: Study) -> None
 def test_nothing_recorded_is_not_found(study: Study) -> None:
     with pytest.raises(NotFoundError):
         selectors.lineage(study.maker, uuid.uuid4())
+
+
+def test_an_outsider_learns_nothing_by_asking_below_a_plugin(study: Study) -> None:
+    tensor = study.result("conductivity", "tensor")
+    own = selectors.lineage(study.maker, tensor.pk)
+    agents = [node.id for node in own.nodes if node.type == "prov:SoftwareAgent"]
+    plugin = next(pk for pk in agents if own.labels[pk].title.startswith("bulk.conductivity "))
+    client = client_of(study.outsider)
+    filters = [
+        *(f"type={name}" for name in sorted({node.type for node in own.nodes} | {"corr:Nothing"})),
+        *(f"kind={kind}" for kind in ("entity", "activity", "agent")),
+        *(f"agent={agent}" for agent in (study.maker.pk, study.outsider.pk, plugin, uuid.uuid4())),
+        *(f"{side}={year}-01-01T00:00:00Z" for side in ("since", "until") for year in (2000, 2100)),
+        *(f"depth={depth}" for depth in range(4)),
+    ]
+    for direction in ("downstream", "upstream", "both"):
+        answers = [
+            client.get(f"/api/v1/lineage/{plugin}/?direction={direction}&{query}&limit={limit}")
+            for query in filters
+            for limit in (1, 2, 1000)
+        ]
+        assert {answer.status_code for answer in answers} == {200}
+        assert len({answer.content for answer in answers}) == 1
+    assert client.get(f"/api/v1/lineage/{plugin}/?direction=downstream").json()["edges"] == []
+    seen = client_of(study.viewer).get(f"/api/v1/lineage/{plugin}/?direction=downstream&type=corr:Property").json()
+    assert str(tensor.pk) in {node["id"] for node in seen["nodes"]}
+
+
+def test_a_person_begins_at_themselves_only(study: Study) -> None:
+    own = client_of(study.maker).get(f"/api/v1/lineage/{study.maker.pk}/?direction=downstream&type=corr:Job")
+    assert {node["id"] for node in own.json()["nodes"]} >= {str(job.pk) for job in study.jobs.values()}
+    for other in (study.viewer, study.outsider):
+        assert client_of(other).get(f"/api/v1/lineage/{study.maker.pk}/").status_code == 404
+
+
+def test_dependents_hold_no_stubs(study: Study) -> None:
+    elsewhere = create_project(actor=study.outsider, name="elsewhere")
+    with record.act("borrow", actor=study.outsider, project=elsewhere.pk) as act:
+        act.derived(act.entity("corr:Thing"), study.image.pk)
+    seen = selectors.lineage(study.viewer, study.image.pk, direction="downstream")
+    assert any(node.hidden for node in seen.nodes)
+    dependents = selectors.stale(study.image, study.viewer)["dependents"]
+    assert dependents
+    assert not any(node["hidden"] for node in dependents)

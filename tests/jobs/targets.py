@@ -150,3 +150,18 @@ def threads(request: dict[str, Any], ctx: ChildContext) -> dict[str, Any]:
     for worker in workers:
         worker.join()
     return {"threads": ctx.threads}
+
+
+def odd_text(request: dict[str, Any], ctx: ChildContext) -> dict[str, Any]:
+    """Text that no database holds, by every way a target has to say something."""
+    odd = "half \ud800, none \0"
+    ctx.log(odd)
+    ctx.progress(1.0, odd)
+    time.sleep(request.get("seconds", 0.0))
+    if request["end"] == "plugin":
+        raise PluginError("no_contrast", value=odd)
+    if request["end"] == "child":
+        raise ChildFailure("no_contrast", odd, {odd: [odd]})
+    if request["end"] == "bug":
+        raise ValueError(odd)
+    return {"said": odd}

@@ -10,9 +10,20 @@ import pyarrow.parquet as pq
 import pytest
 from rest_framework.test import APIClient
 
+from apps.provenance import record
+from apps.results.selectors import scale_dependents
+from apps.results.services import create_property
 from tests.study import EDGE, Study
 
 pytestmark = pytest.mark.django_db
+
+MOVED_BY = {
+    ("measure", "mean_diameter"): "scale",
+    ("measure", "table"): "scale",
+    ("conductivity", "tensor"): "ratio",
+    ("conductivity", "history"): "ratio",
+    ("threshold", "fractions"): "nothing",
+}
 
 
 def get(user: Any, url: str) -> Any:
@@ -39,6 +50,45 @@ def test_a_length_carries_the_uncertainty_of_the_scale(study: Study) -> None:
     assert body["error"]["scale"] == pytest.approx(0.05 * body["value"])
     assert "scale" in body["interval"]["contains"]
     assert body["interval"]["low"] < body["value"] < body["interval"]["high"]
+
+
+def typed(x: float, y: float, z: float) -> dict[str, Any]:
+    return {
+        axis: {"value": value, "unit": "um", "source": "user"} for axis, value in zip("xyz", (x, y, z), strict=True)
+    }
+
+
+def test_an_unequal_change_of_spacing_moves_tables_of_conductivities_too(study: Study) -> None:
+    made = {(plugin, port): study.result(plugin, port).pk for plugin, port in MOVED_BY}
+    changes = (
+        (typed(2.0, 2.0, 2.0), set()),
+        (typed(2.1, 2.1, 2.1), {"scale"}),
+        (typed(2.0, 2.0, 2.5), {"scale", "ratio"}),
+    )
+    for spacing, reach in changes:
+        moved = scale_dependents(made.values(), spacing=spacing)
+        expected = {key for key, by in MOVED_BY.items() if by in reach}
+        assert {key for key, pk in made.items() if pk in moved} == expected
+
+
+def test_a_column_that_says_nothing_of_ratios_does_not_fail(study: Study) -> None:
+    table = study.result("conductivity", "history")
+    for column in table.columns:
+        del column["depends_on_anisotropy"]
+    table.save(update_fields=["columns"])
+    assert scale_dependents([table.pk], spacing=typed(2.0, 2.0, 2.5)) == set()
+
+
+def test_a_spacing_declared_exact_makes_no_interval(study: Study) -> None:
+    job = study.result("measure", "mean_diameter").job
+    image = study.result("measure", "mean_diameter").image
+    image.spacing = {axis: {**entry, "u": 0.0} for axis, entry in image.spacing.items()}
+    value = {"value": 5.0, "unit": "um", "interval": None, "error": {}, "facts": {}, "scale_exponent": 1}
+    with record.act("run", actor=study.maker.pk, project=study.project.pk) as act:
+        row = create_property(
+            act=act, job=job, name="length", value={**value, "depends_on_anisotropy": True}, image=image
+        )
+    assert (row.interval, row.error, row.facts) == (None, {}, {"scale_uncertainty": "declared zero"})
 
 
 def test_a_table_is_the_same_in_three_forms(study: Study) -> None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Final
 
-from apps.provenance import graph, record
+from apps.provenance import record
 from apps.provenance import selectors as ledger
 from apps.provenance.relations import WALKED, Kind, Relation
 
-_ALL: Final = 10_000_000  # a closure that is cut off would leave stale things unmarked
 # a revision corrects what it revises: it does not fall with it, unless it also used it or was derived from it
 _RESTS_ON: Final = tuple(relation.value for relation in WALKED if relation is not Relation.WAS_REVISION_OF)
 
@@ -34,13 +33,20 @@ def mark_stale(
     Returns
     -------
     list of UUID
-        Ids of the entities marked, of all projects; narrow them before anybody sees them.
+        Empty until the outermost act has ended; then the ids of the entities marked, of all projects.  Narrow them
+        before anybody sees them.
+
+    Notes
+    -----
+    What rests on the thing is found when the event is written, so that a result that another transaction finishes
+    meanwhile is marked either here or there.
     """
-    found = graph.descendants([cause], limit=_ALL, relations=_RESTS_ON)
-    stale = [
-        node.id
-        for node in ledger.load_nodes(found)
-        if node.kind == Kind.ENTITY and node.id != cause and node.type not in except_types
-    ]
-    act.stale(stale, cause, reason)
-    return stale
+
+    def entities(ids: Sequence[uuid.UUID]) -> list[uuid.UUID]:
+        return [
+            node.id
+            for node in ledger.load_nodes(ids)
+            if node.kind == Kind.ENTITY and node.id != cause and node.type not in except_types
+        ]
+
+    return act.stale_closure(cause, reason, select=entities, relations=_RESTS_ON)

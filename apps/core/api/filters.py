@@ -29,7 +29,7 @@ class StrictBooleanField(forms.NullBooleanField):
 
     widget = forms.TextInput
 
-    def to_python(self, value: Any) -> bool | None:
+    def to_python(self, value: Any) -> bool | None:  # type: ignore[override]  # the stubs forget the null
         """The truth value; forms.ValidationError for anything else."""
         if value in (None, ""):
             return None

@@ -2,15 +2,17 @@
 
 Resolution tags in inches or without a unit are no calibration: most programs write a default there.  ImageJ's
 resolution and spacing count only together with a unit of length; OME's PhysicalSize has a unit, micrometres unless
-stated.  Zero, negative, infinite and NaN mean "absent".  An axis that is not stated stays None.
+stated.  Zero, negative, infinite, NaN and what is no distance of samples (``apps.imaging.scale``) mean
+"absent".  An axis that is not stated stays None.
 """
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from typing import Any
+
+from apps.imaging.scale import LONGEST_UM, SHORTEST_UM
 
 SPATIAL = ("z", "y", "x")
 # Inches are left out on purpose: ImageJ writes them for files that were never calibrated.
@@ -47,12 +49,12 @@ _ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
 
 
 def usable(value: Any, factor: float = 1.0) -> float | None:
-    """``value * factor`` if that is a positive, finite number, else None."""
+    """``value * factor`` if that is a length samples can be apart, in micrometres, else None."""
     try:
         length = float(value) * factor
     except (TypeError, ValueError, OverflowError):
         return None
-    return length if math.isfinite(length) and length > 0 else None
+    return length if SHORTEST_UM <= length <= LONGEST_UM else None  # false for NaN too
 
 
 def imagej_factor(unit: Any) -> float | None:

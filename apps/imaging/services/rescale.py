@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import uuid
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 from apps.imaging.models import Image
@@ -14,9 +13,9 @@ from apps.provenance import graph, record
 
 
 class ScaleDependents(Protocol):
-    """Says which of the given things move when a spacing does; ``uniform``: by one factor along every axis."""
+    """Says which of the given things were computed under another spacing and move when it becomes ``spacing``."""
 
-    def __call__(self, ids: Collection[uuid.UUID], *, uniform: bool) -> set[uuid.UUID]:
+    def __call__(self, ids: Collection[uuid.UUID], *, spacing: Mapping[str, Any]) -> set[uuid.UUID]:
         """Return those that move."""
         ...
 
@@ -58,18 +57,10 @@ def _same_grid(old: Image, downstream: Collection[uuid.UUID]) -> list[Image]:
     return [row for row in rows if row.spacing == old.spacing and row.shape[-3:] == old.shape[-3:]]
 
 
-def is_uniform(axes: list[str], shape: list[int], old: Mapping[str, Any] | None, new: Mapping[str, Any]) -> bool:
-    """True if the spacings of all axes longer than one sample change by one factor.
-
-    Without a former scale voxels counted as cubes: then True if the new spacings are equal.
-    """
-    factors = []
-    for axis, size in zip(axes, shape, strict=True):
-        entry = new.get(axis)
-        if size > 1 and entry:
-            former = (old or {}).get(axis)
-            factors.append(entry["value"] / (former["value"] if former else 1.0))
-    return all(math.isclose(factor, factors[0], rel_tol=1e-9) for factor in factors)
+def _first_version(image: Image) -> Image:
+    while image.supersedes is not None:
+        image = image.supersedes
+    return image
 
 
 def carry_scale(*, act: record.Act, old: Image, new: Image, actor: User, reason: str) -> list[Image]:
@@ -94,9 +85,15 @@ def carry_scale(*, act: record.Act, old: Image, new: Image, actor: User, reason:
         act.derived(follower, new)
         followers.append(follower)
         superseded.append(image.pk)
-    moved: set[uuid.UUID] = set()
-    uniform = is_uniform(old.axes, old.shape, old.spacing, new.spacing or {})
-    for find in _dependents:
-        moved |= find(downstream, uniform=uniform)
-    act.stale([*superseded, *sorted(moved)], cause=old.pk, reason=f"the spacing was set anew: {reason}")
+    scale = new.spacing or {}
+
+    def outdated(ids: Sequence[uuid.UUID]) -> set[uuid.UUID]:
+        # an image that still has the old scale was finished by a job after the followers were made
+        moved = {image.pk for image in _same_grid(old, ids)}
+        return moved.union(*(find(ids, spacing=scale) for find in _dependents))
+
+    why = f"the spacing was set anew: {reason}"
+    act.stale(superseded, cause=old.pk, reason=why)
+    # from the first version on: what a former change rightly left alone may move with this one
+    act.stale_closure(_first_version(old).pk, why, select=outdated)
     return followers

@@ -13,7 +13,7 @@ from apps.web.present.lengths import significant
 from apps.web.present.numbers import flat, format_value, is_tensor, readable_unit, tensor_resolution
 
 PARTS = {
-    "segmentation": "the choice of the threshold (one grey value up and down)",
+    "segmentation": "the choice of the threshold (one 256th of the grey range up and down)",
     "voxel": "the size of the voxels",
     "boundary": "the boundary condition",
     "rve": "the spread from place to place (size of the volume)",
@@ -139,15 +139,17 @@ class IntervalStory:
     leaves_out: list[str]
 
 
-def interval_story(interval: Mapping[str, Any] | None) -> IntervalStory | None:
-    """Return the story of an interval; None where there is none."""
+def interval_story(interval: Mapping[str, Any] | None, *, moves_with_scale: bool = True) -> IntervalStory | None:
+    """Return the story of an interval; None where there is none.  What does not move the number is not left out."""
     if not interval:
         return None
     level = interval.get("level")
     words = f"{100 * level:g} % interval" if level else "spread; no probability is claimed"
     inside = list(interval.get("contains") or [])
     return IntervalStory(
-        words, [PARTS.get(name, name) for name in inside], [text for name, text in PARTS.items() if name not in inside]
+        words,
+        [PARTS.get(name, name) for name in inside],
+        [text for name, text in PARTS.items() if name not in inside and (moves_with_scale or name != "scale")],
     )
 
 

@@ -59,7 +59,7 @@ def number(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
         "number": row,
         "meaning": sentences.meaning(row),
         "shown": _shown(row),
-        "interval": sentences.interval_story(row.interval),
+        "interval": sentences.interval_story(row.interval, moves_with_scale=row.scale_exponent != 0),
         "errors": sentences.error_rows(row),
         "verdict": sentences.verdict(row, _of_labels(row, beside)),
         "bounds": sentences.bounds_picture(row, same_volume),

@@ -50,6 +50,11 @@ class TestBounds:
         low, high = out["hashin_shtrikman"].value
         assert low < np.sqrt(2.0) < high
 
+    def test_a_profile_is_one_dimensional(self):
+        out = run_plugin(bounds.SPEC, PHASES, labels_of(np.array([[[0, 1, 1, 0]]])))
+        assert out["hashin_shtrikman"].facts["dimension"] == 1
+        assert out["hashin_shtrikman"].value == pytest.approx([2 / (1 / 0.2 + 1 / 10)] * 2)
+
     def test_no_interval_without_uncertainties(self):
         out = run_plugin(bounds.SPEC, {"phases": {"0": {"k": 1}, "1": {"k": 2}}}, labels_of(laminate()))
         assert out["wiener"].interval is None
@@ -102,6 +107,24 @@ class TestConductivity:
         expected = parts["solver"] + parts["voxel"] + parts["boundary"] + 1.959964 * parts["constituents"]
         assert half == pytest.approx(expected)
         assert 0 < parts["constituents"] < 0.1 * out.value[0][0]
+
+    def test_error_of_resolution_looks_at_two_coarser_volumes(self):
+        params = {**PHASES, "tolerance": 1e-6}
+        array = ball(16, 6).astype(np.uint8)
+        grids = [array, coarsen(array), coarsen(coarsen(array))]
+        first, second, third = (
+            run_plugin(conductivity.SPEC, {**params, "error_parts": []}, labels_of(grid))["tensor"].value[0][0]
+            for grid in grids
+        )
+        found = run_plugin(conductivity.SPEC, params, labels_of(array))["tensor"].error["voxel"][0][0]
+        assert found == pytest.approx(max(abs(first - second), abs(second - third) / 2), rel=1e-3)
+        small = run_plugin(conductivity.SPEC, params, labels_of(ball(6, 2)))["tensor"]
+        assert small.error["voxel"][0][0] > 0
+
+    def test_what_moves_with_the_ratio_of_spacings_says_so(self):
+        out = run_plugin(conductivity.SPEC, PHASES, labels_of(laminate(), spacing_um=(6.0, 3.0, 3.0)))
+        assert out["tensor"].facts["relative_spacing"] == {"z": 2.0, "y": 1.0, "x": 1.0}
+        assert {c.name for c in out["history"].columns if c.depends_on_anisotropy} == {"value"}
 
     def test_mirrored_has_no_off_diagonals(self):
         value = run_plugin(conductivity.SPEC, {**PHASES, "boundary": "mirrored"}, labels_of(ball(8, 3)))["tensor"].value
@@ -194,6 +217,21 @@ class TestRve:
     def test_one_big_ball_is_not(self):
         out = run_plugin(rve.SPEC, PHASES, labels_of(ball(48, 20, (10, 10, 10))))
         assert out["rve"].facts["verdict"] == "not an RVE"
+
+    @pytest.mark.parametrize("radius", [0.2, 0.3, 0.35])
+    def test_one_centred_ball_is_not_though_its_octants_are_equal(self, radius):
+        array = ball(40, radius * 40)
+        facts = run_plugin(rve.SPEC, {"phases": {"0": {"k": 1}, "1": {"k": 50}}}, labels_of(array))["rve"].facts
+        assert facts["verdict"] == "not an RVE"
+        decisive = max(facts["judgements"], key=lambda item: item["relative_error"])
+        assert decisive["size"] < facts["largest_tile"] == 20
+        assert f"tiles of edge {decisive['size']};" in facts["reason"]
+
+    def test_tables_say_what_moves_with_the_ratio_of_spacings(self):
+        out = run_plugin(rve.SPEC, PHASES, labels_of(random_labels(3, (20, 20, 20))))
+        moved = {port: {c.name for c in out[port].columns if c.depends_on_anisotropy} for port in ("table", "sizes")}
+        assert moved["table"] == {"k_x", "k_y", "k_z"}
+        assert moved["sizes"] == {"mean", "spread", "relative_spread", "relative_range", "mean_low", "mean_high"}
 
     def test_a_gradient_of_fractions_is_not(self):
         grade = np.linspace(0.1, 0.7, 48)[:, None, None]

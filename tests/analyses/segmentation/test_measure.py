@@ -52,12 +52,24 @@ def test_ball(radius):
     assert (out["specific_surface"].unit, out["specific_surface"].scale_exponent) == ("1/um", -1)
 
 
-def test_ball_in_anisotropic_voxels():
-    z, y, x = np.indices((26, 50, 50), dtype=float)
-    array = (2 * (z - 12.4)) ** 2 + (y - 24.2) ** 2 + (x - 25.1) ** 2 <= 16**2
-    table, _ = measure(array, spacing=(2, 1, 1))
-    assert table["volume_um3"][0] == pytest.approx(4 / 3 * np.pi * 16**3, rel=0.01)
-    assert table["surface_um2"][0] == pytest.approx(4 * np.pi * 16**2, rel=0.03)
+@pytest.mark.parametrize("spacing", [(2, 1, 1), (3, 1, 1), (1, 1, 3), (3e6, 1e6, 1e6)])
+def test_ball_in_anisotropic_voxels(spacing):
+    unit, radius = min(spacing), 18 * min(spacing)
+    shape = [int(2 * radius / edge) + 9 for edge in spacing]
+    grid = [(g - n / 2 + 0.3) * edge for g, n, edge in zip(np.indices(shape), shape, spacing, strict=True)]
+    table, _ = measure(sum(g**2 for g in grid) <= radius**2, spacing=spacing)
+    assert table["volume_um3"][0] / unit**3 == pytest.approx(4 / 3 * np.pi * 18**3, rel=0.01)
+    assert table["surface_um2"][0] / unit**2 == pytest.approx(4 * np.pi * 18**2, rel=0.01)
+
+
+@pytest.mark.parametrize("edge", [6, 10, 20])
+def test_the_error_of_the_surface_covers_what_sharp_edges_lose(edge):
+    found = measure(box((edge,) * 3))[1]["specific_surface"]
+    exact = 6 * edge**2 / (edge + 12) ** 3
+    assert found.value < exact
+    assert found.interval.low < exact < found.interval.high
+    assert found.interval.contains == ("voxel",)
+    assert found.interval.high - found.value == pytest.approx(found.error["voxel"])
 
 
 @pytest.mark.parametrize("direction", [(1, 0, 0), (1, 1, 0), (1, 2, 3)])
@@ -80,8 +92,10 @@ def test_inclined_plane(direction):
 def test_fibre_diameter(diameter, direction):
     _, out = measure(cylinder(44, diameter, direction, (0.3, 0.1, 0.2)), spacing=2.0)
     found = out["mean_diameter"]
-    assert found.value == pytest.approx(2 * diameter, abs=found.error["voxel"] / 2)
-    assert found.error["voxel"] == 2.0
+    assert found.value == pytest.approx(2 * diameter, abs=1.0)
+    assert found.error["voxel"] == 3.0
+    assert (found.interval.low, found.interval.high) == (found.value - 3.0, found.value + 3.0)
+    assert (found.interval.level, found.interval.contains) == (None, ("voxel",))
     assert found.facts["from_surface_um"] == pytest.approx(2 * diameter, rel=0.07)
     assert found.scale_exponent == 1
     assert found.facts["p10_um"] <= found.facts["median_um"] <= found.facts["p90_um"]
@@ -93,7 +107,9 @@ def test_fibres_along_an_axis_depend_on_their_place_in_the_grid():
     errors = []
     for _ in range(12):
         array = cylinder(24, 10.0, (1, 0, 0), (0, *rng.random(2)))[:4]
-        errors.append(measure(array)[1]["mean_diameter"].value - 10.0)
+        found = measure(array)[1]["mean_diameter"]
+        assert found.interval.low <= 10.0 <= found.interval.high
+        errors.append(found.value - 10.0)
     assert abs(np.mean(errors)) < 0.7
     assert max(np.abs(errors)) < 1.45
 
@@ -120,6 +136,7 @@ def test_plane_gives_areas_and_perimeters():
     assert "surface_um2" not in table
     assert table["centroid_z_um"][0] == 0
     assert out["mean_diameter"].value == pytest.approx(20, abs=0.6)
+    assert out["mean_diameter"].facts["from_surface_um"] == pytest.approx(20, rel=0.02)
 
 
 def test_uncalibrated_thin_axis_of_a_plane_does_not_matter():
@@ -160,13 +177,14 @@ def test_other_phase_and_intensity():
 
 @pytest.mark.parametrize("connectivity", [6, 18, 26])
 @pytest.mark.parametrize("planes", [1, 2, 5])
-def test_slabs_change_nothing(connectivity, planes):
+@pytest.mark.parametrize("spacing", [(1, 2, 1), (3, 1, 1)])
+def test_slabs_change_nothing(connectivity, planes, spacing):
     array = random_labels(connectivity, (17, 19, 23), 0.2)
     volume = Volume(image_value(array, kind="labels"))
     grey = Volume(image_value(np.random.default_rng(1).integers(0, 999, array.shape, np.uint16)))
     params = MeasureParams(connectivity=connectivity)
     budget = 24 * 19 * 23 * planes
-    whole, parts = (find_objects(MemoryContext(), volume, grey, params, (1, 2, 1), b) for b in (10**9, budget))
+    whole, parts = (find_objects(MemoryContext(), volume, grey, params, spacing, b) for b in (10**9, budget))
     assert whole.count.size == cc3d.connected_components(array, connectivity=connectivity).max()
     for name in ("count", "first", "coordinates", "box", "intensity"):
         assert np.array_equal(getattr(whole, name), getattr(parts, name)), name

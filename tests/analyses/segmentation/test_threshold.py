@@ -48,6 +48,22 @@ def test_interval_is_one_grey_step_of_every_threshold():
     assert (fractions.unit, fractions.scale_exponent) == ("1", 0)
 
 
+@pytest.mark.parametrize(("dtype", "factor"), [(np.uint16, 256), (np.int32, 65536), (np.float32, 1e-3)])
+def test_the_interval_does_not_vanish_with_finer_grey_steps(dtype, factor):
+    """The same image in more grey values is no better known: a threshold moves by one 256th of the range."""
+    image = grey(5, np.float32, (12, 40, 40))
+    coarse, fine = (
+        run_plugin(SPEC, {}, {"image": image_value(samples)})["fractions"]
+        for samples in (image.astype(np.uint8), (image * factor).astype(dtype))
+    )
+    low, high = (np.percentile(image, q) * factor for q in (0.5, 99.5))
+    assert fine.facts["threshold_shift"] == pytest.approx((high - low) / 256, rel=0.01)
+    assert fine.facts["grey_step"] < 0.01 * fine.facts["threshold_shift"]
+    assert (coarse.facts["threshold_shift"], coarse.facts["grey_step"]) == (1.0, 1.0)
+    reach = [one.interval.high[1] - one.interval.low[1] for one in (coarse, fine)]
+    assert 0 < 0.4 * reach[0] < reach[1] < 1.5 * reach[0]
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_otsu_equals_scikit_image(seed):
     image = grey(seed)
