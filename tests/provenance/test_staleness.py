@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Callable
 
 import pytest
-from django.db import connection, connections
+from django.db import connections
 
 from apps.core.errors import InvalidValueError
 from apps.provenance import record, selectors
@@ -122,11 +122,10 @@ def in_thread(work: Callable[[], object]) -> tuple[threading.Thread, list[object
     return thread, results
 
 
+@pytest.mark.postgres_only  # SQLite has one writing transaction at a time
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("first", ["withdraw", "finish", "either"])
 def test_two_open_transactions_never_lose_a_mark(base, first):
-    if connection.vendor != "postgresql":
-        pytest.skip("SQLite has one writing transaction at a time; both are open on PostgreSQL only")
     source = finish(base)
     said = {name: threading.Event() for name in ("withdraw", "finish")}
     ended = {name: threading.Event() for name in ("withdraw", "finish")}
