@@ -45,6 +45,7 @@ class MaterialProperty(UUIDModel):
 
     class Meta:
         ordering = ["quantity", "-created_at", "id"]
+        verbose_name_plural = "material properties"
         constraints = [
             models.CheckConstraint(name="material_property_u_not_negative", condition=Q(u__isnull=True) | Q(u__gte=0)),
             models.CheckConstraint(name="material_property_named", condition=~Q(quantity="") & ~Q(unit="")),
