@@ -111,8 +111,8 @@ def main() -> None:
     (RESULTS / "lineage.md").write_text(
         "# Lineage beside the raw recursive query\n\n"
         "`python -m benchmarks.lineage.run`. Median of 25 in turns (5 for the deep chains) on a shared machine.\n"
-        "The raw query is the bare recursion over the same table and connection, without filters; both answer the same\n"
-        "ids, which is checked.\n"
+        "The raw query is the bare recursion over the same table and connection, without filters; both answer the\n"
+        "same ids, which is checked.\n"
         f"Target: at most {FACTOR:g} times the raw query plus {SLACK_MS:g} ms. {words}.\n\n"
         f"{table(results)}\n\n## Writing\n\n"
         "Through `record.act`, commit included. A record is a node or a relation.\n\n"
