@@ -72,7 +72,7 @@ class Installation:
         self.port = free_port()
         self._log: IO[bytes] = (data_root / "serve.log").open("ab")
         self._server: subprocess.Popen[bytes] | None = None
-        self._token = ""  # nosec B105 - none yet
+        self._token = ""  # nosec B105
 
     # --------------------------------------------------------------------------------------------------- life and death
 
