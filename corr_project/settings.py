@@ -221,6 +221,7 @@ CELERY_BROKER_URL = ENV.broker_url or f"redis+socket://{ENV.broker_socket}"
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = False  # the row is the truth; a doorbell answered twice would only be a wasted claim
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_ENABLE_REMOTE_CONTROL = False  # cancel is a flag in the row; nobody listens to mailboxes
 CELERY_WORKER_SEND_TASK_EVENTS = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # a worker waits for its broker as long as it takes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from celery import current_app, signals
@@ -43,6 +44,8 @@ class Command(BaseCommand):
             [
                 "--quiet",
                 "worker",
+                # two workers of one machine and one name would share a mailbox, which RabbitMQ refuses the second
+                f"--hostname=worker-{os.getpid()}@%h",
                 "--pool=threads",
                 f"--concurrency={max(1, int(options['concurrency']))}",
                 f"--loglevel={options['loglevel']}",
