@@ -13,7 +13,7 @@ from apps.catalog.models import MaterialProperty, SpecimenEvent, State
 from apps.imaging.models import Acquisition, Image, SourceFile
 from apps.jobs.models import Job
 from apps.provenance.rows import EdgeRow, NodeRow
-from apps.results.models import Property, Table
+from apps.results.models import Property
 
 _DAY = "%Y-%m-%d %H:%M UTC"
 
@@ -25,7 +25,6 @@ class Sentence:
     text: str
     activity: uuid.UUID | None
     things: tuple[uuid.UUID, ...] = ()
-    by_hand: bool = False
 
 
 @dataclass(frozen=True)
@@ -211,7 +210,7 @@ class Teller:
             text = self._act(node, made)
         else:
             return None
-        return Sentence(text, node.id, things, by_hand=not isinstance(row, Job))
+        return Sentence(text, node.id, things)
 
     def _acquisition(self, node: NodeRow, row: Acquisition) -> str:
         operator = row.operator_name or (row.operator.get_username() if row.operator else "not stated")
@@ -362,8 +361,3 @@ def scale_dependence(rows: Iterable[Any]) -> list[dict[str, Any]]:
         for row in rows
         if isinstance(row, Property)
     ]
-
-
-def table_dependence(row: Table) -> dict[str, int]:
-    """Columns of a table that move with the spacing, and as which power of length."""
-    return {column["name"]: column["scale_exponent"] for column in row.columns if column["scale_exponent"]}

@@ -44,8 +44,3 @@ def list_tokens(user: User) -> QuerySet[ApiToken]:
 def visible_project_ids(user: access.Caller) -> set[uuid.UUID]:
     """Ids of all projects the caller may see, as a set for predicates over opaque ids."""
     return {uuid.UUID(str(row["id"])) for row in access.visible(Project.objects.all(), user).values("id")}
-
-
-def usernames(ids: set[uuid.UUID]) -> dict[uuid.UUID, str]:
-    """Name by account id, for the ids given."""
-    return dict(User.objects.filter(pk__in=ids).values_list("id", "username"))
