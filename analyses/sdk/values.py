@@ -60,6 +60,20 @@ class Channel:
 
 
 @dataclass(frozen=True)
+class SignalAxis:
+    """What an axis of the signal at a place is: sample ``i`` stands for ``offset + i * step``, in ``unit`` (UCUM).
+
+    An EDS spectrum has one, energy; a diffraction pattern two, which the axis ``e`` holds flattened in C order.
+    """
+
+    name: str
+    size: int
+    offset: float
+    step: float
+    unit: str
+
+
+@dataclass(frozen=True)
 class ImageValue:
     """An image read lazily, with all that is needed to make sense of its samples.
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from analyses.sdk.pyramid import SUPPORTED_DTYPES
-from analyses.sdk.values import SPATIAL_AXES, Channel, ImageKind, LazyArray
+from analyses.sdk.values import SPATIAL_AXES, Channel, ImageKind, LazyArray, SignalAxis
 from apps.imaging.readers.errors import TooLargeError, UnsupportedFormatError
 
 Array = npt.NDArray[Any]
@@ -62,8 +62,12 @@ class ReadImage:
     """One image of a file; ``array`` decodes only what is indexed.
 
     ``spacing_um`` has z, y and x, None where the file gives no usable length; ``spacing_source`` names the field it was
-    taken from.  ``facts`` maps a name to ``{"value", "unit", "source"}``.  ``header`` is the raw header as JSON values.
-    ``specimen_area`` is the part of the frame that shows the specimen, ``(y0, y1, x0, x1)``, where the file says so.
+    taken from, and ``spacing_u_um`` the standard uncertainty where the file's own way of saying it implies one.
+    ``signal`` describes what the axis ``e`` of a spectrum image is made of.  ``facts`` maps a name to
+    ``{"value", "unit", "source"}`` and, where the file's own words differ, ``"tag"`` and ``"raw"``.  ``header`` is the
+    raw header as JSON values.  ``specimen_area`` is the part of the frame that shows the specimen,
+    ``(y0, y1, x0, x1)``, where the file says so.  ``modality`` is one of the words of the REST interface, or empty.
+    ``side_cars`` are the names of the other files that this image was read with.
     """
 
     name: str
@@ -77,6 +81,10 @@ class ReadImage:
     header: Mapping[str, Any] = field(default_factory=dict)
     handedness: Literal["right", "left", "unknown"] = "unknown"
     specimen_area: tuple[int, int, int, int] | None = None
+    spacing_u_um: Mapping[str, float] = field(default_factory=dict)
+    signal: tuple[SignalAxis, ...] = ()
+    modality: str = ""
+    side_cars: tuple[str, ...] = ()
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -104,14 +112,20 @@ class Reader(Protocol):
         """Rank of this reader for a file (or folder) whose first bytes are ``head``."""
         ...
 
-    def read(self, path: Path, *, name: str, limits: Limits) -> list[ReadImage]:
-        """The images of a file; ReaderError if it cannot be read in whole."""
+    def read(self, path: Path, *, name: str, limits: Limits, beside: Mapping[str, Path]) -> list[ReadImage]:
+        """The images of a file; ReaderError if it cannot be read in whole.
+
+        ``beside`` holds the other files that came with it, name to path: side-cars are looked up there, by name alone.
+        """
         ...
 
 
-def fact(value: Any, unit: str | None = None, source: Source = "file") -> dict[str, Any]:
-    """One entry of ``ReadImage.facts``."""
-    return {"value": value, "unit": unit, "source": source}
+def fact(
+    value: Any, unit: str | None = None, source: Source = "file", *, tag: str | None = None, raw: Any = None
+) -> dict[str, Any]:
+    """One entry of ``ReadImage.facts``; ``tag`` and ``raw`` are the file's own name and value where they differ."""
+    entry = {"value": value, "unit": unit, "source": source}
+    return entry | ({"tag": tag} if tag is not None else {}) | ({"raw": raw} if raw is not None else {})
 
 
 def stored_dtype(found: Any, name: str) -> np.dtype[Any]:

@@ -6,7 +6,7 @@ import math
 import os
 import stat
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -40,7 +40,7 @@ class OmeZarrReader:
             return 100 if any((path / name).is_file() for name in _GROUP_FILES) else 1
         return 60 if head.startswith(b"PK") else 0
 
-    def read(self, path: Path, *, name: str, limits: Limits) -> list[ReadImage]:
+    def read(self, path: Path, *, name: str, limits: Limits, beside: Mapping[str, Path]) -> list[ReadImage]:
         """The image of a store: one, in the samples of level 0.
 
         Raises

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from apps.imaging.readers.base import Limits, Reader, ReadImage
@@ -108,8 +108,12 @@ def _head(path: Path) -> bytes:
         return stream.read(HEAD_BYTES)
 
 
-def read(path: Path, *, name: str | None = None, limits: Limits | None = None) -> list[ReadImage]:
+def read(
+    path: Path, *, name: str | None = None, limits: Limits | None = None, beside: Mapping[str, Path] | None = None
+) -> list[ReadImage]:
     """Detect the format of a file and return its images, samples still undecoded.
+
+    ``beside`` holds the other files that came with it, name to path; without it a file stands alone.
 
     Raises
     ------
@@ -117,4 +121,4 @@ def read(path: Path, *, name: str | None = None, limits: Limits | None = None) -
         Of the kind that says why; see ``apps.imaging.readers.errors``.
     """
     reader = detect(path, name)
-    return reader.read(path, name=name or path.name, limits=limits or Limits())
+    return reader.read(path, name=name or path.name, limits=limits or Limits(), beside=beside or {})

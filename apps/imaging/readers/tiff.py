@@ -49,7 +49,7 @@ class TiffReader:
         """A TIFF header is a sure sign; readers of vendor dialects rank above it."""
         return 50 if path.is_file() and head[:4] in _MAGIC else 0
 
-    def read(self, path: Path, *, name: str, limits: Limits) -> list[ReadImage]:
+    def read(self, path: Path, *, name: str, limits: Limits, beside: Mapping[str, Path]) -> list[ReadImage]:
         """All images of the file.
 
         Raises
