@@ -47,8 +47,26 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--no-skips", action="store_true", help="fail the run if any test was skipped")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what speaks of the other database than the one this run is on: nothing to test here, so no skip."""
+    """Leave out what speaks of the other database than the one this run is on, and say what must run in one process."""
+    _leave_out_other_database(config, items)
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(_group(item)))
+
+
+def _group(item: pytest.Item) -> str:
+    """What `pytest -n 2 --dist loadgroup` keeps together: a module, or a folder that shares an installation.
+
+    A broker is there once: its tests, and those that start servers and kill them, stay in one process.
+    """
+    folder, _, rest = item.nodeid.removeprefix("tests/").partition("/")
+    if folder == "e2e" or item.get_closest_marker("broker"):
+        return "broker"
+    return folder if folder in ("contract", "bootstrap") or not rest else item.nodeid.partition("::")[0]
+
+
+def _leave_out_other_database(config: pytest.Config, items: list[pytest.Item]) -> None:
     on_postgres = os.environ.get("CORR_DATABASE_URL", "").startswith(("postgres://", "postgresql://"))
     other = "sqlite_only" if on_postgres else "postgres_only"
     left_out = [item for item in items if item.get_closest_marker(other)]
