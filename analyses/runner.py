@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -27,6 +28,7 @@ from analyses.sdk.values import (
     ImageValue,
     OutputImage,
     PropertyValue,
+    SignalAxis,
     TableValue,
     WritableArray,
 )
@@ -104,6 +106,8 @@ def open_image(description: Mapping[str, Any]) -> ImageValue:
         handedness=description["handedness"],
         digest=description["digest"],
         name=description["name"],
+        signal=tuple(SignalAxis(**axis) for axis in description.get("signal") or ()),
+        facts=description["facts"],
     )
 
 
@@ -217,6 +221,16 @@ def _images(inputs: Mapping[str, Any]) -> dict[str, ImageValue]:
     return found
 
 
+def _as_stored(images: Mapping[str, ImageValue], described: Mapping[str, Any]) -> dict[str, ImageValue]:
+    """Input images with their nominal spacing: plugins are given the calibrated one, stores keep the nominal."""
+    items = [item for value in described.values() for item in (value if isinstance(value, list) else [value])]
+    nominal = {item["value"]["id"]: item["value"]["nominal_um"] for item in items if "nominal_um" in item["value"]}
+    return {
+        name: replace(image, spacing_um=nominal[image.id]) if image.id in nominal else image
+        for name, image in images.items()
+    }
+
+
 def run(request: Mapping[str, Any], child: ChildContext) -> dict[str, Any]:
     """Run a plugin.
 
@@ -246,7 +260,7 @@ def run(request: Mapping[str, Any], child: ChildContext) -> dict[str, Any]:
         raise ContractError(f"{spec.name} gave outputs it does not declare: {sorted(extra)}")
     if missing := {name for name, port in known.items() if port.required} - set(outputs):
         raise ContractError(f"{spec.name} did not give {sorted(missing)}")
-    images = _images(inputs)
+    images = _as_stored(_images(inputs), request["inputs"])
     described = {name: _finish(known[name], outputs[name], child, images) for name in outputs}
     child.progress(1.0, "finished")
     return described

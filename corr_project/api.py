@@ -15,6 +15,7 @@ from rest_framework.views import APIView
 from apps.analysis.api import ROUTES as ANALYSIS
 from apps.audit.api import URLS as AUDIT_URLS
 from apps.catalog.api import ROUTES as CATALOG
+from apps.catalog.api import URLS as CATALOG_URLS
 from apps.core.errors import NotFoundError
 from apps.imaging.api import ROUTES as IMAGING
 from apps.imaging.api import URLS as IMAGING_URLS
@@ -49,6 +50,7 @@ urlpatterns = [
     path("schema/", SpectacularAPIView.as_view(), name="schema"),
     path("docs/", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="api-docs"),
     *AUDIT_URLS,
+    *CATALOG_URLS,
     *IMAGING_URLS,
     *router.urls,
     re_path(r"^(?P<path>[\s\S]*)\Z", NothingHereView.as_view(), name="nothing-here"),

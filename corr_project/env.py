@@ -4,19 +4,40 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import secrets
 import stat
 import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import environ
+from django.core.exceptions import ImproperlyConfigured
 
 REPO_ROOT = Path(__file__).resolve().parent.parent
 _env = environ.Env()
 _SOCKET_BYTES = 96
+_SHARE = re.compile(r"^[a-z0-9][a-z0-9_-]{0,31}$")
 _INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "TZ", "PYTHONHASHSEED")
+
+
+@dataclass(frozen=True)
+class OidcProvider:
+    """An OpenID Connect provider that people may log in with."""
+
+    issuer: str
+    client_id: str
+    client_secret: str
+    name: str
+    makes_accounts: bool
+
+    @property
+    def origin(self) -> str:
+        """Scheme and host, as a content security policy names them."""
+        split = urlsplit(self.issuer)
+        return f"{split.scheme}://{split.netloc}"
 
 
 @dataclass(frozen=True)
@@ -38,6 +59,9 @@ class Environment:
     max_upload_bytes: int
     worker_concurrency: int
     broker_socket: Path
+    proxy_count: int
+    shares: dict[str, Path]
+    oidc: OidcProvider | None
 
     @property
     def embedded_broker(self) -> bool:
@@ -99,6 +123,33 @@ def child_environment() -> dict[str, str]:
     return kept | {"PYTHONPATH": os.pathsep.join(dict.fromkeys(paths))}
 
 
+def _oidc() -> OidcProvider | None:
+    """Return the provider that the settings name; None where they name none."""
+    issuer = _env.str("CORR_OIDC_ISSUER", default="").rstrip("/")
+    if not issuer:
+        return None
+    return OidcProvider(
+        issuer=issuer,
+        client_id=_env.str("CORR_OIDC_CLIENT_ID"),
+        client_secret=_env.str("CORR_OIDC_CLIENT_SECRET", default=""),
+        name=_env.str("CORR_OIDC_NAME", default="single sign-on"),
+        makes_accounts=_env.bool("CORR_OIDC_MAKES_ACCOUNTS", default=False),
+    )
+
+
+def _shares() -> dict[str, Path]:
+    """Return the folders that files may be taken from, by name; ImproperlyConfigured for an entry that names none."""
+    found: dict[str, Path] = {}
+    for entry in _env.list("CORR_SHARES", default=[]):
+        name, _, folder = str(entry).strip().partition("=")
+        if not _SHARE.match(name) or not folder.startswith("/") or name in found:
+            raise ImproperlyConfigured(
+                f"CORR_SHARES has the entry {entry!r}; write name=/absolute/folder, a name once, of a-z, 0-9, - and _"
+            )
+        found[name] = Path(folder)
+    return found
+
+
 def read_environment() -> Environment:
     """Read and check every ``CORR_*`` variable."""
     data_root = Path(_env.str("CORR_DATA_ROOT", default=str(REPO_ROOT / "var"))).resolve()
@@ -118,4 +169,7 @@ def read_environment() -> Environment:
         max_upload_bytes=_env.int("CORR_MAX_UPLOAD_BYTES", default=64 * 2**30),
         worker_concurrency=_env.int("CORR_WORKER_CONCURRENCY", default=1),
         broker_socket=_broker_socket(data_root),
+        proxy_count=_env.int("CORR_PROXY_COUNT", default=0),
+        shares=_shares(),
+        oidc=_oidc(),
     )

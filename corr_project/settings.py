@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 import environ
 
 from corr_project import env
@@ -18,6 +20,7 @@ CORR_JOB_MEMORY_BYTES = ENV.job_memory_bytes
 CORR_JOB_SECONDS = ENV.job_seconds
 CORR_MAX_ATTEMPTS = 10
 CORR_MAX_UPLOAD_BYTES = ENV.max_upload_bytes
+CORR_SHARES = ENV.shares
 CORR_WORKER_CONCURRENCY = ENV.worker_concurrency
 CORR_EMBEDDED_BROKER = ENV.embedded_broker
 CORR_BROKER_SOCKET = ENV.broker_socket
@@ -29,6 +32,7 @@ DEBUG = ENV.debug
 ALLOWED_HOSTS = list(ENV.allowed_hosts)
 
 INSTALLED_APPS = [
+    "unfold",  # before the admin, whose templates it replaces
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -36,6 +40,11 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "guardian",
+    "allauth",
+    "allauth.account",
+    "allauth.socialaccount",
+    "allauth.socialaccount.providers.openid_connect",
+    "axes",
     "rest_framework",
     "django_filters",
     "drf_spectacular",
@@ -56,6 +65,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",
+    "apps.web.policy.AdminPolicyMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -63,6 +73,8 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+    "axes.middleware.AxesMiddleware",  # last: it answers in the place of what a locked door let through
 ]
 
 ROOT_URLCONF = "corr_project.urls"
@@ -79,6 +91,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "apps.web.frame.frame",
             ],
         },
     },
@@ -112,6 +125,7 @@ DATABASES["default"]["ATOMIC_REQUESTS"] = False
 
 AUTH_USER_MODEL = "projects.User"
 AUTHENTICATION_BACKENDS = [
+    "axes.backends.AxesStandaloneBackend",  # first: a locked name's password is not even looked at
     "django.contrib.auth.backends.ModelBackend",
     "guardian.backends.ObjectPermissionBackend",
 ]
@@ -125,6 +139,47 @@ ANONYMOUS_USER_NAME = None  # guardian: no anonymous row; what is not logged in 
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "home"
 LOGOUT_REDIRECT_URL = "login"
+
+ACCOUNT_ADAPTER = "apps.web.doors.AccountDoor"
+ACCOUNT_LOGIN_METHODS = {"username"}
+ACCOUNT_SIGNUP_FIELDS = ["username*", "password1*"]
+ACCOUNT_EMAIL_VERIFICATION = "none"
+ACCOUNT_SESSION_REMEMBER = False
+ACCOUNT_PRESERVE_USERNAME_CASING = True
+ACCOUNT_RATE_LIMITS = False  # axes counts, in the database; a second count in each process's memory would differ
+SOCIALACCOUNT_ADAPTER = "apps.web.doors.ProviderDoor"
+SOCIALACCOUNT_EMAIL_AUTHENTICATION = True  # an address that the provider has verified leads to its account
+SOCIALACCOUNT_EMAIL_AUTHENTICATION_AUTO_CONNECT = True
+SOCIALACCOUNT_ONLY = False
+CORR_OIDC = ENV.oidc
+SOCIALACCOUNT_PROVIDERS = {
+    "openid_connect": {
+        "OAUTH_PKCE_ENABLED": True,
+        "APPS": [
+            {
+                "provider_id": "oidc",
+                "name": ENV.oidc.name,
+                "client_id": ENV.oidc.client_id,
+                "secret": ENV.oidc.client_secret,
+                "settings": {"server_url": ENV.oidc.issuer},
+            }
+        ]
+        if ENV.oidc
+        else [],
+    }
+}
+
+CORR_PROXY_COUNT = ENV.proxy_count
+AXES_FAILURE_LIMIT = 10
+AXES_COOLOFF_TIME = dt.timedelta(minutes=30)
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_LOCKOUT_CALLABLE = "apps.projects.lockout.refused"
+AXES_CLIENT_IP_CALLABLE = "apps.projects.lockout.client_address"
+AXES_HTTP_RESPONSE_CODE = 429
+AXES_RESET_ON_SUCCESS = True
+AXES_DISABLE_ACCESS_LOG = True  # who logged in from where is not kept; failures are, until they are forgiven
+AXES_ENABLE_ADMIN = False
+AXES_VERBOSE = False
 
 LANGUAGE_CODE = "en-gb"
 TIME_ZONE = "UTC"
@@ -165,7 +220,7 @@ CONTENT_SECURITY_POLICY = {
         "frame-ancestors": ["'none'"],
         "object-src": ["'none'"],
         "base-uri": ["'self'"],
-        "form-action": ["'self'"],
+        "form-action": ["'self'", *([ENV.oidc.origin] if ENV.oidc else [])],
     },
 }
 
@@ -217,6 +272,36 @@ SPECTACULAR_SETTINGS = {
     },
 }
 
+UNFOLD = {
+    "SITE_TITLE": "Corrspace",
+    "SITE_HEADER": "Corrspace",
+    "SITE_SUBHEADER": "Administration",
+    "SITE_SYMBOL": "hub",
+    "SITE_URL": "/",
+    "SHOW_HISTORY": False,
+    "SHOW_VIEW_ON_SITE": False,
+    "SHOW_BACK_BUTTON": True,
+    "BORDER_RADIUS": "6px",
+    "DASHBOARD_CALLBACK": "apps.web.dashboard.dashboard",
+    "STYLES": ["apps.web.dashboard.styles"],
+    "SIDEBAR": {"show_search": True, "show_all_applications": False, "navigation": "apps.web.dashboard.navigation"},
+    "COLORS": {
+        "primary": {
+            "50": "239 248 252",
+            "100": "214 237 246",
+            "200": "175 220 237",
+            "300": "124 196 224",
+            "400": "72 160 194",
+            "500": "24 120 158",
+            "600": "11 92 125",
+            "700": "8 72 98",
+            "800": "7 63 86",
+            "900": "10 50 68",
+            "950": "6 31 43",
+        }
+    },
+}
+
 CELERY_BROKER_URL = ENV.broker_url or f"redis+socket://{ENV.broker_socket}"
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = False  # the row is the truth; a doorbell answered twice would only be a wasted claim
@@ -247,5 +332,5 @@ LOGGING = {
     "formatters": {"plain": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "plain"}},
     "root": {"handlers": ["stderr"], "level": "INFO"},
-    "loggers": {"django.request": {"level": "ERROR"}},
+    "loggers": {"django.request": {"level": "ERROR"}, "axes": {"level": "WARNING"}},
 }

@@ -98,8 +98,9 @@ def make_study() -> Study:
     labels = Image.objects.get(pk=jobs["threshold"].outputs["labels"]["id"])
     given = {"labels": str(labels.pk)}
     jobs["measure"] = analyse(maker, project, "segmentation.measure", {}, given)
-    jobs["bounds"] = analyse(maker, project, "bulk.bounds", MATERIAL, given)
-    jobs["conductivity"] = analyse(maker, project, "bulk.conductivity", {**MATERIAL, "boundary": "periodic"}, given)
+    cut = {**given, "image": str(image.pk)}
+    jobs["bounds"] = analyse(maker, project, "bulk.bounds", MATERIAL, cut)
+    jobs["conductivity"] = analyse(maker, project, "bulk.conductivity", {**MATERIAL, "boundary": "periodic"}, cut)
     return Study(maker, viewer, outsider, project, acquisition, image, labels, jobs)
 
 

@@ -105,19 +105,41 @@ def judge(quantity: str, by_size: Sequence[SizeStatistics], shape: Sequence[int]
     return Judgement(quantity, decisive.size, decisive.relative, error, exponent, drift)
 
 
+def whole_half_width(by_size: Sequence[SizeStatistics], shape: Sequence[int]) -> float:
+    """95% half-width expected of the whole volume, in the unit of the quantity: ``judge``'s error without its mean.
+
+    It holds for quantities that are about zero as well, such as off-diagonal entries.
+    """
+    dimension = len(shape)
+    shares = [float(entry.size) ** dimension / float(np.prod(shape, dtype=np.float64)) for entry in by_size]
+    usable = [entry for entry in by_size if entry.spread > 0]
+    exponent = _fit(usable, [entry.spread for entry in usable], dimension)
+    widths = [entry.spread * _upper(entry) * share**0.5 for entry, share in zip(by_size, shares, strict=True)]
+    widths.append(by_size[-1].spread * _upper(by_size[-1]) * shares[-1] ** exponent)
+    return float(1.96 * max(widths))
+
+
+def _upper(entry: SizeStatistics) -> float:
+    """One-sided 95% upper limit of a standard deviation relative to its estimate (chi-square)."""
+    degrees = entry.count - 1
+    return float(np.sqrt(degrees / stats.chi2.ppf(1 - _LEVEL, degrees)))
+
+
 def _whole_error(entry: SizeStatistics, share: float, exponent: float) -> float:
     """95% relative error of the whole volume, of which one tile is ``share``, if the spread falls with ``exponent``."""
-    degrees = entry.count - 1
-    upper = float(np.sqrt(degrees / stats.chi2.ppf(1 - _LEVEL, degrees)))
-    return float(1.96 * entry.relative * upper * share**exponent)
+    return float(1.96 * entry.relative * _upper(entry) * share**exponent)
 
 
 def _exponent(by_size: Sequence[SizeStatistics], dimension: int) -> float:
     usable = [entry for entry in by_size if entry.spread > 0]
+    return _fit(usable, [entry.relative for entry in usable], dimension)
+
+
+def _fit(usable: Sequence[SizeStatistics], spreads: Sequence[float], dimension: int) -> float:
+    """Exponent of spread ~ volume^-exponent, held between 0 and 1/2; 1/2 where one size says nothing about it."""
     if len(usable) < 2:
         return 0.5
     volumes = np.log([float(entry.size) ** dimension for entry in usable])
-    spreads = np.log([entry.relative for entry in usable])
     weights = np.sqrt([entry.count - 1.0 for entry in usable])
-    slope = np.polyfit(volumes, spreads, 1, w=weights)[0]
+    slope = np.polyfit(volumes, np.log(spreads), 1, w=weights)[0]
     return float(np.clip(-slope, 0.0, 0.5))

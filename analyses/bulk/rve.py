@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field, field_validator
 
-from analyses.bulk.conductivity import MAX_ITERATIONS, Cell, make_cell
 from analyses.bulk.ensemble import MIN_TILES, Judgement, SizeStatistics, judge, statistics, tile_starts
 from analyses.bulk.homogenisation import Boundary, NotConvergedError, homogenise
 from analyses.bulk.phases import (
@@ -22,6 +21,7 @@ from analyses.bulk.phases import (
     resolve,
     solver_seconds,
 )
+from analyses.bulk.problem import MAX_ITERATIONS, Cell, make_cell
 from analyses.sdk.contract import Context, Cost, ExitCode, Inputs, Outputs, PluginError, PluginSpec, Port
 from analyses.sdk.values import Column, ImageValue, Interval, PropertyValue, TableValue
 from analyses.sdk.volumes import Volume, relative_spacing

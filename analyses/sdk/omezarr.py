@@ -12,6 +12,7 @@ from analyses.sdk.omezarr_files import StoreError, UnsafeKeyError
 from analyses.sdk.omezarr_layout import Description, Level, plan_levels
 from analyses.sdk.omezarr_read import StoreArray, StoredLevel, StoreReader, open_store
 from analyses.sdk.omezarr_scale import rescaled_group
+from analyses.sdk.omezarr_spectrum import read_sum_spectrum, sum_image_path
 from analyses.sdk.omezarr_stage import StagedArray, finish_pyramid
 from analyses.sdk.omezarr_validate import Verdict, validate_attributes, validate_group
 from analyses.sdk.omezarr_write import StoreInfo, write_image
@@ -34,7 +35,9 @@ __all__ = [
     "fsync_tree",
     "open_store",
     "plan_levels",
+    "read_sum_spectrum",
     "rescaled_group",
+    "sum_image_path",
     "validate_attributes",
     "validate_group",
     "verify_store",

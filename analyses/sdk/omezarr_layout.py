@@ -4,6 +4,10 @@ Every spatial axis longer than one sample is halved from level to level, until t
 Level ``k`` has scale ``s * f`` and translation ``(f - 1) / 2 * s``, where ``f`` is the number of level-0 samples that a
 sample of that level covers along the axis: the centre of the block, so that all levels agree on pixel centres.  Where
 a length is odd, the last block of the next level is cut off by the edge and averages the samples that exist.
+
+A spectrum image has one level, chunked for both ways of reading it: a spectrum at a place, and a plane of one energy.
+Coarser levels would add up to a third to what is by far the largest kind of image, and nobody reads them: an overview
+is made from the sum image (``omezarr_spectrum``), which has levels of its own.
 """
 
 from __future__ import annotations
@@ -18,8 +22,9 @@ from typing import Any
 import zarr
 from zarr.codecs import BloscCodec
 
+from analyses.sdk import omezarr_signal
 from analyses.sdk.pyramid import Method, check_dtype, halved_shape
-from analyses.sdk.values import AXIS_ORDER, SPATIAL_AXES, Channel, ImageKind
+from analyses.sdk.values import AXIS_ORDER, SIGNAL_AXIS, SPATIAL_AXES, Channel, ImageKind, SignalAxis
 
 COARSEST = 256
 CHUNKS_3D = ((64, 64, 64), (32, 64, 128), (16, 128, 128))
@@ -28,10 +33,14 @@ MAX_FILES_PER_LEVEL = 1000
 SHARD_3D = (1, 8, 8)  # chunks along z, y, x
 SHARD_2D = (1, 2, 8)
 SLAB_BYTES = 128 << 20
+CHUNK_SPECTRUM = (64, 32)  # samples along e, and along y and x
+SPECTRUM_CHUNK_SAMPLES = 1 << 16
+SHARD_SPECTRUM = 4  # chunks along x; along e all of them
 # Measured on 16-bit X-ray, light-microscopy and label volumes: level 3 compresses 1-2 % better at half the speed.
 COMPRESSION_LEVEL = 2
 ATTRIBUTE = "corrspace"
 AXIS_TYPES = {"t": "time", "c": "channel", "z": "space", "y": "space", "x": "space"}
+SUMS = {"image": "sum", "spectrum": "sum_spectrum"}  # below the store of a spectrum image
 KINDS = ("intensity", "labels", "displacement", "spectrum")
 
 
@@ -66,6 +75,7 @@ class Description:
     channels: tuple[Channel, ...] = ()
     name: str = ""
     unit: str | None = None
+    signal: tuple[SignalAxis, ...] = ()
 
     @property
     def method(self) -> Method:
@@ -78,8 +88,10 @@ def check_axes(axes: Sequence[str], shape: Sequence[int]) -> tuple[str, ...]:
     found = tuple(axes)
     if found != tuple(a for a in AXIS_ORDER if a in found) or found[-3:] != SPATIAL_AXES:
         raise ValueError(
-            f"axes are {found}; they must be z, y, x, before them t and c where the image has them, in this order"
+            f"axes are {found}; they must be z, y, x, before them t and c or e where the image has them, in this order"
         )
+    if "c" in found and SIGNAL_AXIS in found:
+        raise ValueError(f"axes are {found}; a spectrum image has no channels")
     if len(shape) != len(found) or any(n < 1 for n in shape):
         raise ValueError(f"shape is {tuple(shape)}; axes {found} need {len(found)} lengths of at least 1")
     return found
@@ -92,6 +104,12 @@ def check_description(description: Description, shape: Sequence[int], dtype: Any
         raise ValueError(f"kind is {description.kind!r}; it must be one of {KINDS}")
     if description.kind == "labels" and check_dtype(dtype).kind == "f":
         raise ValueError(f"dtype of labels is {check_dtype(dtype).name}; labels must be integers")
+    if (description.kind == "spectrum") != (SIGNAL_AXIS in description.axes):
+        raise ValueError(f"kind is {description.kind!r} with axes {description.axes}; spectrum goes with the axis e")
+    if SIGNAL_AXIS in description.axes:
+        omezarr_signal.check_signal(description.signal, shape[description.axes.index(SIGNAL_AXIS)])
+    elif description.signal:
+        raise ValueError("signal axes are described, the image has no axis e")
     for axis, spacing in description.spacing_um.items():
         if axis not in SPATIAL_AXES:
             raise ValueError(f"spacing_um names axis {axis!r}; it may name {SPATIAL_AXES}")
@@ -103,7 +121,9 @@ def check_description(description: Description, shape: Sequence[int], dtype: Any
 
 
 def plan_levels(axes: Sequence[str], shape: Sequence[int], itemsize: int) -> tuple[Level, ...]:
-    """Shapes, chunks, shards and factors of all levels of an image, finest first."""
+    """Shapes, chunks, shards and factors of all levels of an image, finest first; a spectrum image has one."""
+    if SIGNAL_AXIS in axes:
+        return (_spectrum_level(tuple(shape), itemsize),)
     lead = len(axes) - 3
     shapes = [tuple(shape)]
     factors = [(1,) * len(axes)]
@@ -127,6 +147,32 @@ def _level(path: str, shape: tuple[int, ...], factors: tuple[int, ...], lead: in
         group = (1,) * lead + (SHARD_3D if shape[lead] > 1 else SHARD_2D)
         shards = tuple(c * min(g, n) for c, g, n in zip(chunks, group, grid, strict=True))
     return Level(path, shape, chunks, shards, factors)
+
+
+def _spectrum_level(shape: tuple[int, ...], itemsize: int) -> Level:
+    """The only level of a cube ``([t,] e, z, y, x)``.
+
+    A chunk spans some channels of a small tile of places.  A shard holds all channels of a few tiles side by side, so
+    that a spectrum is read from one file and a cube of any size has few files.
+    """
+    lead, (channels, _, y, x) = (1,) * (len(shape) - 4), shape[-4:]
+    side = CHUNK_SPECTRUM[1]
+    while side > 1 and channels * side * side * itemsize > SLAB_BYTES // 8:
+        side //= 2
+    height, width = min(y, side), min(x, side)
+    depth = CHUNK_SPECTRUM[0]
+    while depth * height * width < SPECTRUM_CHUNK_SAMPLES:
+        depth *= 2
+    depth = min(depth, channels)
+    chunks = (*lead, depth, 1, height, width)
+    grid = [-(-n // c) for n, c in zip(shape, chunks, strict=True)]
+    shards = None
+    if math.prod(grid) > MAX_FILES_PER_LEVEL:
+        tiles = math.prod(grid) // grid[-4]
+        most = max(1, SLAB_BYTES // (channels * height * width * itemsize))
+        beside = min(grid[-1], most, max(SHARD_SPECTRUM, -(-tiles // MAX_FILES_PER_LEVEL)))
+        shards = (*lead, depth * grid[-4], 1, height, width * beside)
+    return Level("0", shape, chunks, shards, (1,) * len(shape))
 
 
 def default_chunks(shape: Sequence[int], itemsize: int) -> tuple[int, int, int]:
@@ -179,7 +225,7 @@ def attributes(levels: Sequence[Level], description: Description) -> dict[str, A
     """The attributes of an OME-Zarr 0.5 image group, with our own under ``corrspace``."""
     multiscale = {
         "name": description.name,
-        "axes": [_axis(axis, description.spacing_um.get(axis)) for axis in description.axes],
+        "axes": [_axis(axis, description) for axis in description.axes],
         "datasets": [_dataset(level, description) for level in levels],
         "type": description.method,
         "metadata": {
@@ -192,7 +238,7 @@ def attributes(levels: Sequence[Level], description: Description) -> dict[str, A
         ome["image-label"] = {}
     sizes = dict(zip(description.axes, levels[0].shape, strict=True))
     spacing = {axis: description.spacing_um.get(axis) for axis in SPATIAL_AXES}
-    own = {
+    own: dict[str, Any] = {
         "version": 1,
         "kind": description.kind,
         "spacing_um": spacing,
@@ -200,19 +246,26 @@ def attributes(levels: Sequence[Level], description: Description) -> dict[str, A
         "channels": [asdict(channel) for channel in description.channels],
         "unit": description.unit,
     }
+    if description.signal:
+        own |= {"signal": omezarr_signal.own_entry(description.signal), "sums": dict(SUMS)}
     return {"ome": ome, ATTRIBUTE: own}
 
 
-def _axis(axis: str, spacing: float | None) -> dict[str, str]:
+def _axis(axis: str, description: Description) -> dict[str, str]:
     """No unit on an axis without a spacing: its scale of 1 counts samples."""
+    if axis == SIGNAL_AXIS:
+        return omezarr_signal.axis_entry(description.signal)
     entry = {"name": axis, "type": AXIS_TYPES[axis]}
-    return entry | {"unit": "micrometer"} if spacing is not None else entry
+    return entry | {"unit": "micrometer"} if description.spacing_um.get(axis) is not None else entry
 
 
 def _dataset(level: Level, description: Description) -> dict[str, Any]:
     spacing = [description.spacing_um.get(axis) or 1.0 for axis in description.axes]
     scale = [s * f for s, f in zip(spacing, level.factors, strict=True)]
     shift = [(f - 1) / 2 * s for s, f in zip(spacing, level.factors, strict=True)]
+    if SIGNAL_AXIS in description.axes:
+        at = description.axes.index(SIGNAL_AXIS)
+        scale[at], shift[at] = omezarr_signal.scale_and_shift(description.signal)
     return {
         "path": level.path,
         "coordinateTransformations": [{"type": "scale", "scale": scale}, {"type": "translation", "translation": shift}],

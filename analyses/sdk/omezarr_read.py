@@ -18,8 +18,9 @@ import tensorstore
 
 from analyses.sdk.omezarr_files import StoreError, StoreFiles, files_of, read_json, safe_key
 from analyses.sdk.omezarr_layout import ATTRIBUTE
+from analyses.sdk.omezarr_signal import read_signal
 from analyses.sdk.storable import storable_text
-from analyses.sdk.values import SPATIAL_AXES, Channel, ImageKind
+from analyses.sdk.values import SIGNAL_AXIS, SPATIAL_AXES, Channel, ImageKind, SignalAxis
 
 CACHE_BYTES = 64 << 20
 MAX_LABEL = 200  # characters of a channel's label, detector or unit
@@ -125,7 +126,8 @@ class StoreReader:
     """An opened store.
 
     ``spacing_um`` is None along an axis without a unit of length: its scale counts samples.  ``attributes`` are those
-    of the group, as they stand in the file; names and labels are storable text.  ``complete``: every chunk is stored.
+    of the group, as they stand in the file; names and labels are storable text.  ``signal`` says what the axis ``e``
+    is, where there is one.  ``complete``: every chunk is stored.
     """
 
     path: Path
@@ -138,6 +140,7 @@ class StoreReader:
     name: str
     attributes: Mapping[str, Any]
     complete: bool = False
+    signal: tuple[SignalAxis, ...] = ()
 
     def level(self, number: int) -> StoreArray:
         """Level ``number`` (0 is the finest) as a lazy array; IndexError if the store has no such level."""
@@ -171,7 +174,8 @@ def open_store(path: Path, *, trusted: bool = True) -> StoreReader:
     path : Path
         Folder or zip file.
     trusted : bool
-        False for a store that somebody sent: what it says under our own attribute is not ours and is not read.
+        False for a store that somebody sent: what it says under our own attribute is not ours and is not read, but for
+        the signal axes, which are checked like any metadata.
 
     Raises
     ------
@@ -213,9 +217,10 @@ def _build_reader(
     levels = tuple(_stored_level(files, version, dataset, whole) for dataset in multiscale["datasets"])
     if any(len(level.shape) != len(axes) for level in levels):
         raise StoreError(f"axes are {axes}, the arrays have {len(levels[0].shape)} dimensions", "multiscales")
-    own = attributes.get(ATTRIBUTE) if trusted else None
-    complete = own is not None
-    own = own if isinstance(own, dict) else {}
+    said = attributes.get(ATTRIBUTE)
+    complete = trusted and said is not None
+    own = said if trusted and isinstance(said, dict) else {}
+    signal = _signal(said, multiscale["axes"], levels[0]) if SIGNAL_AXIS in axes else ()
     return StoreReader(
         path=path,
         version=version,
@@ -223,11 +228,24 @@ def _build_reader(
         levels=levels,
         spacing_um=_spacing(multiscale["axes"], levels[0].scale),
         channels=_channels(own, ome),
-        kind=own.get("kind") or ("labels" if "image-label" in ome else "intensity"),
+        kind=own.get("kind") or _kind(ome, axes),
         name=storable_text(str(multiscale.get("name") or ""), MAX_NAME),
         attributes=attributes,
         complete=complete,
+        signal=signal,
     )
+
+
+def _kind(ome: Mapping[str, Any], axes: tuple[str, ...]) -> ImageKind:
+    if SIGNAL_AXIS in axes:
+        return "spectrum"
+    return "labels" if "image-label" in ome else "intensity"
+
+
+def _signal(own: Any, axes: Any, level: StoredLevel) -> tuple[SignalAxis, ...]:
+    at = next(number for number, axis in enumerate(axes) if axis["name"] == SIGNAL_AXIS)
+    stated = own.get("signal") if isinstance(own, dict) else None
+    return read_signal(stated, axes[at], level.shape[at], level.scale[at], level.translation[at])
 
 
 def _stored_level(

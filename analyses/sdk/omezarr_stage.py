@@ -20,7 +20,7 @@ from analyses.sdk.omezarr_layout import Description, Level, check_axes, check_de
 from analyses.sdk.omezarr_read import StoreArray, StoredLevel
 from analyses.sdk.omezarr_write import StoreInfo, finish_store
 from analyses.sdk.pyramid import check_dtype
-from analyses.sdk.values import Channel, ImageKind
+from analyses.sdk.values import SIGNAL_AXIS, Channel, ImageKind
 
 BASE = "0"
 
@@ -66,6 +66,8 @@ class StagedArray:
         FileExistsError
             If ``path`` exists.
         """
+        if SIGNAL_AXIS in axes:
+            raise ValueError("spectrum images are written whole, by write_image; none is staged piece by piece")
         described = Description(check_axes(axes, shape), kind, {})
         check_description(described, shape, dtype)
         level = plan_levels(described.axes, shape, check_dtype(dtype).itemsize)[0]

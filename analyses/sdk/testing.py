@@ -15,6 +15,7 @@ import numpy.typing as npt
 from analyses.sdk.contract import Cancelled, Inputs, Outputs, Params, PluginError, PluginSpec, Port
 from analyses.sdk.values import (
     AXIS_ORDER,
+    SIGNAL_AXIS,
     SPATIAL_AXES,
     ImageKind,
     ImageValue,
@@ -119,7 +120,7 @@ def image_value(
     """
     if axes is None:
         array = array[None] if array.ndim == 2 else array
-        axes = AXIS_ORDER[-array.ndim :]
+        axes = tuple(axis for axis in AXIS_ORDER if axis != SIGNAL_AXIS)[-array.ndim :]
     one_for_all = spacing_um is None or isinstance(spacing_um, int | float)
     values: Any = [spacing_um] * 3 if one_for_all else spacing_um
     spacing = dict(zip(SPATIAL_AXES, values, strict=True))

@@ -1,7 +1,8 @@
 """What a plugin is given and what it gives back: checked values, never rows or paths.
 
-Arrays are C-order with named axes in the order ``t, c, z, y, x`` (``t`` and ``c`` only where the image has them; ``z``
-always, of length 1 for a plane).  Lengths are micrometres, the pixel centre is the origin of a voxel.
+Arrays are C-order with named axes in the order ``t, c, e, z, y, x`` (``t``, ``c`` and ``e`` only where the image has
+them; ``z`` always, of length 1 for a plane).  ``e`` is the signal at a place, in images of kind ``spectrum``; these
+have no ``c``.  Lengths are micrometres, the pixel centre is the origin of a voxel.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-AXIS_ORDER = ("t", "c", "z", "y", "x")
+AXIS_ORDER = ("t", "c", "e", "z", "y", "x")
+SIGNAL_AXIS = "e"
 SPATIAL_AXES = ("z", "y", "x")
 TABLE_FILE = "table.parquet"  # within the store of a table
 
@@ -78,7 +80,9 @@ class ImageValue:
     """An image read lazily, with all that is needed to make sense of its samples.
 
     ``spacing_um`` and ``spacing_u_um`` map each spatial axis to its sample distance and the standard uncertainty of it
-    in micrometres; None where the image is uncalibrated along that axis or the uncertainty was not stated.
+    in micrometres; None where the image is uncalibrated along that axis or the uncertainty was not stated.  ``signal``
+    says what the samples along ``e`` stand for, in images of kind ``spectrum``.  ``facts`` are what the maker of labels
+    said of them (thresholds, say); empty for other images.
     """
 
     id: str
@@ -92,6 +96,8 @@ class ImageValue:
     handedness: Literal["right", "left", "unknown"] = "unknown"
     digest: str = ""
     name: str = ""
+    signal: tuple[SignalAxis, ...] = ()
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if tuple(a for a in AXIS_ORDER if a in self.axes) != self.axes or len(set(self.axes)) != len(self.axes):

@@ -268,7 +268,7 @@ def cost(params: MeasureParams, inputs: Mapping[str, Any]) -> Cost:
 
 SPEC = PluginSpec(
     name="segmentation.measure",
-    version="1.0.0",
+    version="1.0.1",
     title="Objects and surface of a phase",
     summary=(
         "Connected objects with volume, surface, diameter, centroid; specific surface and local thickness of the phase."

@@ -8,6 +8,10 @@ is about as much too small. Measured on digitised cylinders of 6 to 20 voxels in
 voxel. Fibres exactly along an axis repeat the same section, whose error is up to 1.4 voxels (too thin), depending on
 where its centre lies in the grid. A slab of an odd number of voxels between flat faces comes out one voxel too thick.
 Spheres are drawn on levels a quarter of the shortest voxel edge apart.
+
+All is computed in units of the shortest voxel edge: many distances equal a radius exactly, and which side of it they
+come to lie on must not depend on the rounding of the spacing.  A change of all spacings by one factor therefore moves
+every diameter by that factor.
 """
 
 from __future__ import annotations
@@ -25,6 +29,8 @@ BLOCK_BYTES = 256 * 2**20
 # mask, distance, sphere distance, result and temporaries
 _BYTES_PER_VOXEL = 24
 _FIRST_HALO = 16
+_DIGITS = 12  # of the ratios of the edges: the rest is rounding of the spacings
+_ON_THE_SPHERE = 1e-4  # in levels: distances, in single precision, that count as equal to a radius
 
 ReadMask = Callable[[int, int], npt.NDArray[np.bool_]]
 
@@ -75,19 +81,21 @@ def local_thickness(
     ValueError
         If the phase is empty or fills the volume, so that no sphere is bounded.
     """
-    largest = _largest_radius(read, shape, spacing, threads, block_bytes)
-    step = _shortest(shape, spacing) / LEVELS_PER_VOXEL
+    edge = _shortest(shape, spacing)
+    relative = tuple(float(f"{length / edge:.{_DIGITS}g}") for length in spacing)
+    largest = _largest_radius(read, shape, relative, threads, block_bytes)
+    step = 1.0 / LEVELS_PER_VOXEL
     counts = np.zeros(int(largest / step) + 2, np.int64)
-    halo = 2 * (int(largest / spacing[0]) + 2) if shape[0] > 1 else 0
+    halo = 2 * (int(largest / relative[0]) + 2) if shape[0] > 1 else 0
     for start, stop, low, high in _blocks(shape, halo, block_bytes):
-        distance = _distance(read(low, high), spacing, threads)
-        level = _levels(distance, step, spacing, threads)[start - low : stop - low]
+        distance = _distance(read(low, high), relative, threads)
+        level = _levels(distance, step, relative, threads)[start - low : stop - low]
         counts += np.bincount(level.ravel(), minlength=counts.size)[: counts.size]
         check(stop / shape[0])
     counts[0] = 0
     used = np.flatnonzero(counts).astype(np.float64)
     # a level stands for the radii up to the next one
-    return Thickness(2.0 * (used + 0.5) * step, counts[counts > 0])
+    return Thickness(2.0 * (used + 0.5) * step * edge, counts[counts > 0])
 
 
 def _shortest(shape: Sequence[int], spacing: Sequence[float]) -> float:
@@ -104,7 +112,7 @@ def _blocks(shape: tuple[int, int, int], halo: int, block_bytes: int) -> list[tu
 
 
 def _distance(mask: npt.NDArray[np.bool_], spacing: Sequence[float], threads: int) -> npt.NDArray[np.float32]:
-    """Distance (um) to the nearest voxel centre outside; infinite where there is none in the block."""
+    """Distance to the nearest voxel centre outside, in the unit of the edges; infinite where the block has none."""
     if mask.all():
         return np.full(mask.shape, np.inf, np.float32)
     return _edt(mask, spacing, threads)
@@ -122,7 +130,7 @@ def _edt(mask: npt.NDArray[np.bool_], spacing: Sequence[float], threads: int) ->
 def _largest_radius(
     read: ReadMask, shape: tuple[int, int, int], spacing: Sequence[float], threads: int, block_bytes: int
 ) -> float:
-    """Largest distance to the outside (um); the halo grows until every distance found in a block is certain."""
+    """Largest distance to the outside; the halo grows until every distance found in a block is certain."""
     largest, halo = 0.0, min(_FIRST_HALO, shape[0])
     for start, stop, _, _ in _blocks(shape, halo, block_bytes):
         reach = halo
@@ -142,7 +150,7 @@ def _levels(
     distance: npt.NDArray[np.float32], step: float, spacing: Sequence[float], threads: int
 ) -> npt.NDArray[np.int64]:
     """Level of the largest sphere over each voxel: 0 outside the phase, else radius // step."""
-    own = np.floor(np.where(np.isfinite(distance), distance, 0.0) / step + 1e-4).astype(np.int32)
+    own = np.floor(np.where(np.isfinite(distance), distance, 0.0) / step + _ON_THE_SPHERE).astype(np.int32)
     out = np.zeros(distance.shape, np.int64)
     open_voxels = own > 0
     for level in range(int(own.max()), 0, -1):
@@ -154,7 +162,7 @@ def _levels(
         if not todo.any():
             continue
         # open ball: the centre of the nearest voxel outside is on the sphere, not in it
-        covered = todo & (_edt(~centres[box], spacing, threads) < level * step)
+        covered = todo & (_edt(~centres[box], spacing, threads) < (level - _ON_THE_SPHERE) * step)
         out[box][covered] = level
         todo[covered] = False
     return out

@@ -10,8 +10,14 @@ class AnalysisConfig(AppConfig):
     label = "analysis"
 
     def ready(self) -> None:
-        """Give the job kernel the handler of analyses."""
+        """Give the job kernel the handlers of analyses and of outside work, and say what a method's status is."""
         from apps.analysis.handlers import AnalysisHandler  # noqa: PLC0415  models exist only now
+        from apps.analysis.models import MethodStatus  # noqa: PLC0415
+        from apps.analysis.outside import OutsideHandler  # noqa: PLC0415
+        from apps.analysis.services.outside import KIND as OUTSIDE  # noqa: PLC0415
         from apps.jobs.registry import register_kind  # noqa: PLC0415
+        from apps.provenance import registry  # noqa: PLC0415
 
         register_kind("analysis", AnalysisHandler())
+        register_kind(OUTSIDE, OutsideHandler())
+        registry.register(MethodStatus, kind="entity", type="corr:MethodStatus", url_name=None, project=None)

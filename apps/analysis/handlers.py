@@ -11,6 +11,7 @@ from django.db.models import Model
 
 from analyses.sdk.contract import PluginSpec
 from apps.analysis import compare, resolve
+from apps.analysis.selectors import method_status
 from apps.catalog.models import MaterialProperty
 from apps.core.errors import CorrError
 from apps.imaging.models import Image
@@ -85,6 +86,9 @@ class AnalysisHandler:
 
     def _record_inputs(self, job: Job, spec: PluginSpec, act: Act) -> dict[str, list[Any]]:
         act.associated(record.software_agent(spec.name, spec.version), role="plugin")
+        status = method_status(spec.name, spec.version, at=job.started_at)
+        if status is not None:
+            act.used(status, role="method status")
         inputs: dict[str, list[Any]] = {}
         models: dict[str, type[Model]] = {"image": Image, "labels": Image, "property": Property}
         for port in spec.inputs:

@@ -256,7 +256,7 @@ def as_values(described: Mapping[str, Any]) -> dict[str, Any]:
         value = item["value"]
         if item["type"] == "property":
             return PropertyValue(**value)
-        keys = ("id", "kind", "spacing_um", "spacing_u_um", "frame", "handedness", "digest", "name")
+        keys = ("id", "kind", "spacing_um", "spacing_u_um", "frame", "handedness", "digest", "name", "facts")
         return ImageValue(
             array=_Shape(tuple(value["shape"]), np.dtype(value["dtype"])),
             axes=tuple(value["axes"]),

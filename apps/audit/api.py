@@ -97,6 +97,7 @@ class DerivationSerializer(serializers.Serializer[Any]):
     asserted = serializers.ListField(child=serializers.DictField())
     completeness = serializers.DictField()
     scale = serializers.ListField(child=serializers.DictField())
+    calibrations = serializers.ListField(child=serializers.DictField())
     stale = serializers.ListField(child=serializers.DictField())
     truncated = serializers.BooleanField()
 

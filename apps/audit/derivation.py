@@ -8,9 +8,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from apps.analysis.models import MethodStatus
+from apps.audit.calibrations import calibration_words, number_words
+from apps.audit.decisions import acquisition_words, method_words, move_words, outside_words, reconstruction_gaps
 from apps.audit.labels import Label
-from apps.catalog.models import MaterialProperty, SpecimenEvent, State
-from apps.imaging.models import Acquisition, Image, SourceFile
+from apps.catalog.models import MaterialProperty, SpecimenEvent
+from apps.imaging.models import Acquisition, Image, OutsideActivity, SourceFile
 from apps.jobs.models import Job
 from apps.provenance.rows import EdgeRow, NodeRow
 from apps.results.models import Property
@@ -25,15 +28,6 @@ class Sentence:
     text: str
     activity: uuid.UUID | None
     things: tuple[uuid.UUID, ...] = ()
-
-
-@dataclass(frozen=True)
-class Check:
-    """One question a complete derivation answers."""
-
-    question: str
-    satisfied: bool
-    note: str = ""
 
 
 @dataclass
@@ -70,6 +64,10 @@ class Graph:
     def made(self, activity: uuid.UUID) -> list[uuid.UUID]:
         """What an activity generated, as far as the lineage reaches."""
         return [edge.subject for edge in self.into[activity, "wasGeneratedBy"]]
+
+    def reconstruction_gaps(self) -> list[tuple[Image, str]] | None:
+        """Volumes that came without their projections; None where there is nothing to ask."""
+        return reconstruction_gaps({pk: label.row for pk, label in self.labels.items()}, self.edges)
 
     def agents(self, activity: uuid.UUID, kind: str) -> list[str]:
         """Titles of the agents of one PROV type that had a part in an activity."""
@@ -179,7 +177,7 @@ def scale_words(row: Property) -> str:
     if row.scale_exponent == 0:
         more = "; unequal changes per axis would move it" if row.depends_on_anisotropy else ""
         return f"it does not depend on the spacing{more}"
-    return f"it depends on the spacing: it goes as length to the power {row.scale_exponent}"
+    return f"it depends on the spacing: it goes as length to the power {row.scale_exponent}{number_words(row)}"
 
 
 class Teller:
@@ -187,12 +185,14 @@ class Teller:
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
+        self.gaps = graph.reconstruction_gaps()
 
     def tell(self) -> list[Sentence]:
         """One sentence an activity that made, changed or used something of the lineage, oldest first."""
         activities = [node for node in self.graph.nodes.values() if node.kind == "activity" or node.hidden]
         ordered = sorted(activities, key=lambda node: (node.seq or 0, str(node.id)))
-        return [sentence for node in ordered if (sentence := self._sentence(node)) is not None]
+        told = [sentence for node in ordered if (sentence := self._sentence(node)) is not None]
+        return told + [Sentence(text, None, (image.pk,)) for image, text in self.gaps or ()]
 
     def _sentence(self, node: NodeRow) -> Sentence | None:
         if node.hidden:
@@ -203,7 +203,9 @@ class Teller:
         if isinstance(row, Job):
             text = self._job(node, row, made)
         elif isinstance(row, Acquisition):
-            text = self._acquisition(node, row)
+            text = acquisition_words(row)
+        elif isinstance(row, OutsideActivity):
+            text = self._outside(node, row)
         elif isinstance(row, SpecimenEvent):
             text = self._event(row)
         elif made or node.texts.get("reason"):
@@ -212,13 +214,9 @@ class Teller:
             return None
         return Sentence(text, node.id, things)
 
-    def _acquisition(self, node: NodeRow, row: Acquisition) -> str:
-        operator = row.operator_name or (row.operator.get_username() if row.operator else "not stated")
-        instrument = row.instrument.name if row.instrument else "not stated"
-        return (
-            f"{row.specimen.name} was measured by {row.get_modality_display()} in the state '{row.state.label}': "
-            f"operator {operator}, instrument {instrument}, acquired {row.acquired_at or 'at a time not stated'}."
-        )
+    def _outside(self, node: NodeRow, row: OutsideActivity) -> str:
+        inputs = [self.graph.title(edge.object) for edge in self.graph.used(node.id) if edge.role == "input"]
+        return outside_words(row, join_words(inputs, ""), value_words(row.parameters) if row.parameters else "")
 
     def _event(self, row: SpecimenEvent) -> str:
         by = row.performed_by or "not stated"
@@ -236,13 +234,16 @@ class Teller:
         used = join_words(
             self.graph.title(edge.object)
             for edge in self.graph.used(node.id)
-            if not isinstance(self.graph.row(edge.object), MaterialProperty)  # named with the phase it stands for
+            # named with the phase it stands for, and with the plugin
+            if not isinstance(self.graph.row(edge.object), MaterialProperty | MethodStatus)
         )
         results = join_words((self._made_words(pk) for pk in made), "nothing")
         when = (job.finished_at or job.created_at).strftime(_DAY)
-        if job.kind == "ingest":
+        if job.kind in ("ingest", "outside"):
             software = join_words(self.graph.agents(node.id, "prov:SoftwareAgent"), "the reader")
             return f"{self._who(node)} had {used} read by {software} ({when}), which gave {results}."
+        used_rows = [self.graph.row(edge.object) for edge in self.graph.used(node.id)]
+        status = next((row for row in used_rows if isinstance(row, MethodStatus)), None)
         plugin = f"{job.plugin} {job.plugin_version}".strip() or job.kind
         materials = {
             str(edge.object): row.material.name
@@ -251,15 +252,15 @@ class Teller:
         }
         params = params_words(job.params, materials)
         return (
-            f"{self._who(node)} ran {plugin} on {used} ({when}) with {params or 'no parameters'}; seed {job.seed}. "
-            f"It gave {results}."
+            f"{self._who(node)} ran {plugin} ({method_words(status)}) on {used} ({when}) "
+            f"with {params or 'no parameters'}; seed {job.seed}. It gave {results}."
         )
 
     def _made_words(self, pk: uuid.UUID) -> str:
         row = self.graph.row(pk)
         title = self.graph.title(pk)
         if isinstance(row, Image):
-            return f"{title} {spacing_words(row.spacing)}"
+            return f"{title} {spacing_words(row.spacing)}{calibration_words(row)}"
         if isinstance(row, Property):
             return f"{row.name} = {value_words(row.value)} {row.unit} ({scale_words(row)})"
         return title
@@ -270,6 +271,11 @@ class Teller:
         why = f', because "{reason}"' if reason else ""
         results = join_words(self._thing_words(pk) for pk in made)
         used = [self.graph.title(edge.object) for edge in self.graph.used(node.id)]
+        if verb == "move_acquisition":
+            return move_words(self._who(node), join_words(used), self._when(node), reason)
+        if verb == "receive_files":
+            were = "was" if len(made) == 1 else "were"
+            return f"{results[:1].upper()}{results[1:]} {were} uploaded by {self._who(node)} ({self._when(node)}){why}."
         if not made:  # a decision, such as a move to the right specimen
             deed = verb.replace("_", " ").replace(".", " ")
             return f"{self._who(node)} did '{deed}' for {join_words(used)} ({self._when(node)}){why}."
@@ -283,7 +289,12 @@ class Teller:
         return self._made_words(pk)
 
 
-_DEEDS = {"create": "registered", "receive": "handed in", "calibrate": "typed a scale, which gave", "add": "entered"}
+_DEEDS = {
+    "create": "registered",
+    "calibrate": "typed a scale, which gave",
+    "apply": "applied a calibration, which gave",
+    "add": "entered",
+}
 
 
 def _did(verb: str) -> str:
@@ -291,67 +302,6 @@ def _did(verb: str) -> str:
     words = verb.replace(".", "_").split("_")
     known = next((_DEEDS[word] for word in words if word in _DEEDS), None)
     return known or f"did '{verb.replace('_', ' ').replace('.', ' ')}', which gave"
-
-
-def check_completeness(graph: Graph, target: uuid.UUID) -> list[Check]:
-    """Ask what a complete derivation answers: raw files, state, people, instruments, scale, materials, software."""
-    rows = [label.row for label in graph.labels.values()]
-    acquisitions = [row for row in rows if isinstance(row, Acquisition)]
-    images = [row for row in rows if isinstance(row, Image)]
-    jobs = [row for row in rows if isinstance(row, Job) and row.status == Job.Status.SUCCEEDED]
-    target_row = graph.row(target)
-    free = isinstance(target_row, Property) and target_row.scale_exponent == 0 and not target_row.depends_on_anisotropy
-    needs_scale = not free
-    checks = [
-        Check("It reaches the raw files.", any(isinstance(row, SourceFile) for row in rows)),
-        Check("It reaches a specimen in a state.", any(isinstance(row, State) for row in rows)),
-        Check(
-            "The operator of every acquisition is stated.",
-            bool(acquisitions) and all(row.operator_id or row.operator_name for row in acquisitions),
-        ),
-        Check(
-            "The instrument of every acquisition is stated.",
-            bool(acquisitions) and all(row.instrument_id for row in acquisitions),
-        ),
-        Check(
-            "The time of every acquisition is stated.",
-            bool(acquisitions) and all(row.acquired_at for row in acquisitions),
-        ),
-        Check("Every job recorded its software environment.", bool(jobs) and all(row.environment for row in jobs)),
-        Check("Nothing of it is hidden from you.", not any(node.hidden for node in graph.nodes.values())),
-        _phase_check(jobs),
-    ]
-    if needs_scale:
-        checks.append(_scale_check(images))
-    return checks
-
-
-def _scale_check(images: list[Image]) -> Check:
-    entries = [entry for image in images for entry in (image.spacing or {}).values() if entry]
-    typed = any(entry["source"] == "user" for entry in entries)
-    return Check(
-        "The scale comes from the file or a calibration, not from a hand.",
-        bool(entries) and not typed,
-        "the spacing was typed by hand" if typed else "" if entries else "there is no scale",
-    )
-
-
-def _phase_check(jobs: list[Job]) -> Check:
-    unsourced = sorted(
-        {
-            f"phase {name} of {job.plugin}"
-            for job in jobs
-            for name, phase in _phases(job).items()
-            if isinstance(phase, Mapping) and not phase.get("source") and not phase.get("material_property")
-        }
-    )
-    note = f"without source: {join_words(unsourced)}" if unsourced else ""
-    return Check("Every material value names its source.", not unsourced, note)
-
-
-def _phases(job: Job) -> Mapping[str, Any]:
-    phases = job.params.get("phases")
-    return phases if isinstance(phases, Mapping) else {}
 
 
 def scale_dependence(rows: Iterable[Any]) -> list[dict[str, Any]]:

@@ -11,12 +11,13 @@ from typing import Any
 from django.db.models import Model, QuerySet
 from django.urls import NoReverseMatch, reverse
 
+from apps.analysis.models import MethodStatus
 from apps.catalog.models import Calibration, Material, MaterialProperty, SpecimenEvent, State
-from apps.imaging.models import Acquisition, Image, SourceFile
+from apps.imaging.models import Acquisition, Attachment, Image, OutsideActivity, SourceFile
 from apps.jobs.models import Job
 from apps.provenance import registry
 from apps.provenance.rows import NodeRow
-from apps.results.models import Property, Table
+from apps.results.models import Property, Release, Review, Table
 from apps.spatial.models import Mount, Transform
 
 
@@ -36,24 +37,31 @@ def _size(image: Image) -> str:
 
 _TITLES: dict[type[Model], Callable[[Any], str]] = {
     Acquisition: lambda row: f"{row.get_modality_display()} acquisition of {row.specimen.name}",
+    Attachment: lambda row: f"attachment {row.name}",
     Calibration: lambda row: f"calibration v{row.version} of {row.instrument.name}",
     Image: lambda row: f"{row.name} ({row.kind}, {_size(row)} {row.dtype})",
     Job: lambda row: f"{row.plugin or row.kind} job",
     Material: lambda row: f"material {row.name}",
     MaterialProperty: lambda row: f"{row.quantity} of {row.material.name}: {row.value:g} {row.unit}",
+    MethodStatus: lambda row: f"{row.plugin} {row.version} as a {row.get_status_display()} method",
+    OutsideActivity: lambda row: f"{row.get_kind_display()} outside, with {row.software} {row.version}",
+    Release: lambda row: "release",
+    Review: lambda row: f"review: {row.get_verdict_display()}",
     Mount: lambda row: f"mount of {row.specimen.name} on {row.instrument.name}",
     Property: lambda row: f"{row.name} [{row.unit}]",
     SourceFile: lambda row: f"file {row.name}",
     SpecimenEvent: lambda row: f"{row.get_kind_display()} of {row.specimen.name}",
     State: lambda row: f"state {row.number} ({row.label}) of {row.specimen.name}",
     Table: lambda row: f"table {row.name} ({row.rows} rows)",
-    Transform: lambda row: f"{row.kind} transform",
+    Transform: lambda row: "scale of a calibration" if row.calibration_id else f"{row.kind} transform",
 }
 _JOINS: dict[type[Model], tuple[str, ...]] = {
     Acquisition: ("specimen", "state", "instrument", "operator"),
     Calibration: ("instrument",),
+    Image: ("calibration__instrument", "calibration__superseded_by"),
     MaterialProperty: ("material",),
     Mount: ("specimen", "instrument"),
+    OutsideActivity: ("operator", "created_by"),
     SpecimenEvent: ("specimen",),
     State: ("specimen",),
     Job: ("created_by",),

@@ -11,13 +11,18 @@ from django.conf import settings
 from django.db.models import Model
 
 from apps.audit import derivation as story
+from apps.audit.calibrations import calibrations_told
+from apps.audit.completeness import check_completeness
+from apps.audit.decisions import release_words, review_words
 from apps.audit.labels import Label, api_url, label_nodes, page_url
 from apps.core.errors import InvalidValueError, NotFoundError
+from apps.imaging.models import Image
 from apps.projects import access
 from apps.projects.selectors import visible_project_ids
 from apps.provenance import graph, registry, sight
 from apps.provenance import selectors as ledger
 from apps.provenance.rows import EdgeRow, Neighbourhood, NodeRow
+from apps.results.models import Property, Table
 
 MAX_NODES = sight.MAX_NODES
 _PERSON = "prov:Person"
@@ -133,11 +138,12 @@ def derivation(obj: Model, user: access.Caller) -> dict[str, Any]:
         ``sentences`` (``text``, ``activity``, ``things``), ``asserted`` (typed by hand or done outside: ``what``,
         ``thing``, ``label``, ``value``, ``by``, ``text``), ``completeness`` (``score`` 0 to 1, ``checks``), ``scale``
         (which numbers move with the
-        spacing, the thing and its siblings of one job included), ``stale``, ``truncated``.
+        spacing, the thing and its siblings of one job included), ``calibrations`` (those that the images it rests on
+        are under, with what speaks against them), ``stale``, ``truncated``.
     """
     found = lineage(user, uuid.UUID(str(obj.pk)), limit=MAX_NODES)
     told = story.Graph({node.id: node for node in found.nodes}, found.edges, found.labels)
-    checks = story.check_completeness(told, found.target)
+    checks = check_completeness(told, found.target)
     satisfied = sum(check.satisfied for check in checks)
     sentences = story.Teller(told).tell()
     return {
@@ -145,7 +151,7 @@ def derivation(obj: Model, user: access.Caller) -> dict[str, Any]:
         "label": told.title(found.target),
         "sentences": [
             {"text": s.text, "activity": str(s.activity) if s.activity else None, "things": [str(t) for t in s.things]}
-            for s in sentences
+            for s in [*sentences, *_decided(obj)]
         ],
         "asserted": _asserted(told),
         "completeness": {
@@ -153,9 +159,23 @@ def derivation(obj: Model, user: access.Caller) -> dict[str, Any]:
             "checks": [vars(check) for check in checks],
         },
         "scale": _scale(obj),
+        "calibrations": calibrations_told(row.row for row in found.labels.values() if isinstance(row.row, Image)),
         "stale": [_mark(mark) for mark in ledger.stale_marks([found.target])],
         "truncated": found.truncated,
     }
+
+
+def _decided(obj: Model) -> list[story.Sentence]:
+    """What people decided about a result after it was made, oldest first; who sees the result sees that."""
+    if not isinstance(obj, Property | Table):
+        return []
+    said: list[tuple[dt.datetime, Model, list[str]]] = [
+        (row.created_at, row, [review_words(row)]) for row in obj.reviews.select_related("reviewed_by")
+    ]
+    releases = obj.releases.select_related("released_by", "withdrawal__withdrawn_by")
+    said += [(row.created_at, row, release_words(row)) for row in releases]
+    ordered = sorted(said, key=lambda entry: entry[0])
+    return [story.Sentence(text, None, (obj.pk, row.pk)) for _, row, texts in ordered for text in texts]
 
 
 def _asserted(told: story.Graph) -> list[dict[str, Any]]:

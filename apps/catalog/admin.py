@@ -172,6 +172,7 @@ class SpecimenEventAdmin(CatalogAdmin):
     list_display = ("specimen", "kind", "occurred_at", "opens", "child")
     list_select_related = ("specimen", "opens", "child")
     list_filter = ("kind",)
+    search_fields = ("specimen__name", "performed_by")
 
 
 @admin.register(Material)
@@ -194,6 +195,7 @@ class MaterialPropertyAdmin(CatalogAdmin):
     list_display = ("material", "quantity", "value", "unit", "u", "source")
     list_select_related = ("material",)
     list_filter = ("quantity",)
+    search_fields = ("material__name", "quantity")
 
 
 @admin.register(Instrument)
@@ -201,7 +203,7 @@ class InstrumentAdmin(CatalogAdmin):
     form = InstrumentForm
     add_service = staticmethod(services.create_instrument)
     list_display = ("name", "modality", "manufacturer", "model")
-    search_fields = ("name",)
+    search_fields = ("name", "manufacturer", "model", "serial_number")
     list_filter = ("modality",)
 
 
@@ -212,3 +214,4 @@ class CalibrationAdmin(CatalogAdmin):
     list_display = ("instrument", "version", "factor", "u_factor", "measured_at", "due_at", "status")
     list_select_related = ("instrument",)
     list_filter = ("status",)
+    search_fields = ("instrument__name", "standard", "certificate")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import uuid
 from collections import defaultdict
 from collections.abc import Iterable
@@ -47,6 +48,38 @@ def list_instruments(user: access.Caller) -> QuerySet[Instrument]:
 def list_calibrations(user: access.Caller) -> QuerySet[Calibration]:
     """Calibrations, those that were withdrawn or superseded too."""
     return access.visible(Calibration.objects.select_related("superseded_by"), user)
+
+
+def calibrations_for(instrument_id: uuid.UUID, date: dt.date | None) -> list[Calibration]:
+    """Return the calibrations of an instrument that come into question for what it measured on a date.
+
+    Of versions that supersede each other one comes into question: the last that was measured on or before the date,
+    withdrawn ones left out; where all were measured later, the first.  A successor dated before its predecessor
+    corrects that one's date and takes its place.  Without a date, the last version.
+
+    Returns
+    -------
+    list of Calibration
+        One of each chain of versions, by the date of measurement.
+    """
+    rows = list(Calibration.objects.select_related("instrument", "superseded_by").filter(instrument_id=instrument_id))
+    chains: dict[uuid.UUID, list[Calibration]] = defaultdict(list)
+    roots: dict[uuid.UUID, uuid.UUID] = {}
+    for row in sorted(rows, key=lambda row: row.version):
+        root = roots.get(row.supersedes_id, row.pk) if row.supersedes_id else row.pk
+        roots[row.pk] = root
+        if row.status == Calibration.Status.ACTIVE:
+            chains[root].append(row)
+    found = [_in_force(chain, date) for chain in chains.values()]
+    return sorted(found, key=lambda row: (row.measured_at, str(row.pk)))
+
+
+def _in_force(chain: list[Calibration], date: dt.date | None) -> Calibration:
+    """The version of a chain, oldest first and never empty, that a date falls to."""
+    if date is None:
+        return chain[-1]
+    begun = [row for row in chain if row.measured_at <= date]
+    return begun[-1] if begun else min(chain, key=lambda row: row.measured_at)
 
 
 def current_state(specimen: Specimen) -> State:

@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Protocol
 
 from django import forms
-from django.contrib import admin
 from django.core.exceptions import ImproperlyConfigured
 from django.db import models
 from django.db.models import Field, ForeignKey, Model, QuerySet
 from django.http import HttpRequest
+from unfold.admin import ModelAdmin, TabularInline
 
 from apps.core.errors import CorrError
 
@@ -71,7 +71,7 @@ class ServiceForm(forms.ModelForm):  # type: ignore[type-arg]
         return self.instance
 
 
-class ServiceAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class ServiceAdmin(ModelAdmin):  # type: ignore[type-arg]
     """Rows as the caller may see them, read only; adding and changing where a service is named, deleting never.
 
     Subclasses set ``narrow``, a function of queryset and account that leaves the rows the account may see: who sees
@@ -89,6 +89,9 @@ class ServiceAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     show_full_result_count = False
     list_per_page = 50
     view_on_site = False
+    list_filter_submit = True
+    list_fullwidth = True
+    warn_unsaved_form = True
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """Return the rows that the caller may see; superusers are no exception."""
@@ -190,7 +193,7 @@ class ServiceAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         raise ImproperlyConfigured("rows are not deleted here")
 
 
-class ReadOnlyInline(admin.TabularInline):  # type: ignore[type-arg]
+class ReadOnlyInline(TabularInline):  # type: ignore[type-arg]
     """Rows that belong to another, shown beneath it and never written there."""
 
     extra = 0

@@ -10,7 +10,15 @@ from django.http import HttpRequest
 
 from apps.core.admin import ReadOnlyInline, ServiceAdmin, ServiceForm
 from apps.imaging import selectors, services
-from apps.imaging.models import Acquisition, AcquisitionMove, Image, Series, SourceFile
+from apps.imaging.models import (
+    Acquisition,
+    AcquisitionMove,
+    Attachment,
+    Image,
+    OutsideActivity,
+    Series,
+    SourceFile,
+)
 from apps.projects import access
 
 
@@ -118,7 +126,22 @@ class SourceFileAdmin(ImagingAdmin):
 
 @admin.register(Image)
 class ImageAdmin(ImagingAdmin):
-    list_display = ("name", "kind", "modality", "specimen", "calibrated", "version", "created_at")
+    list_display = ("name", "kind", "modality", "specimen", "calibrated", "calibration", "version", "created_at")
     list_filter = ("kind", "modality", "calibrated")
-    list_select_related = ("specimen",)
-    search_fields = ("name",)
+    list_select_related = ("specimen", "calibration")
+    search_fields = ("name", "specimen__name")
+
+
+@admin.register(OutsideActivity)
+class OutsideActivityAdmin(ImagingAdmin):
+    list_display = ("kind", "software", "version", "specimen", "operator_name", "created_by", "created_at")
+    list_select_related = ("specimen", "created_by")
+    list_filter = ("kind", "software")
+    search_fields = ("software", "specimen__name")
+
+
+@admin.register(Attachment)
+class AttachmentAdmin(ImagingAdmin):
+    list_display = ("name", "size", "specimen", "acquisition", "uploaded_by", "created_at")
+    list_select_related = ("specimen", "acquisition", "uploaded_by")
+    search_fields = ("name", "sha256")

@@ -18,6 +18,7 @@ from typing import IO, Any
 
 from analyses.sdk.manifest import Entry, Manifest
 from analyses.sdk.omezarr import rescaled_group
+from analyses.sdk.omezarr_layout import SUMS
 from apps.core import storage
 from apps.core.errors import ConflictError, CorrError, NotFoundError
 from apps.core.models import Store
@@ -28,7 +29,8 @@ logger = logging.getLogger(__name__)
 _JSON_NAMES = frozenset({"zarr.json", ".zattrs", ".zgroup", ".zarray", ".zmetadata"})
 _RANGE = re.compile(r"^bytes=([0-9]{0,18})-([0-9]{0,18})$")
 _CACHED_MANIFESTS = 32
-_GROUP = "zarr.json"
+# The groups whose metadata hold the scale: of the image, and of the sum image below a spectrum image.
+_GROUPS = frozenset({"zarr.json", f"{SUMS['image']}/zarr.json"})
 
 
 class StoreDamagedError(CorrError):
@@ -116,7 +118,7 @@ def find_chunk(image: Image, key: str) -> Chunk:
     if entry is None:
         raise NotFoundError(f"the store of image {image.pk} has no key {key[:200]!r}")
     stored = Chunk(key, store.key, entry.size, entry.sha256)
-    return _with_scale(image, stored) if key == _GROUP and image.supersedes_id is not None else stored
+    return _with_scale(image, stored) if key in _GROUPS and image.supersedes_id is not None else stored
 
 
 def _with_scale(image: Image, stored: Chunk) -> Chunk:

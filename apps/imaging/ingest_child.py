@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import asdict, replace
 from typing import Any
 
 from analyses.sdk.child import ChildContext, ChildFailure
@@ -13,18 +12,11 @@ from analyses.sdk.omezarr import StoreInfo, write_image
 from analyses.sdk.omezarr_layout import Description, check_description
 from analyses.sdk.omezarr_read import MAX_NAME, channel_of
 from analyses.sdk.storable import storable_json, storable_text
-from analyses.sdk.values import SPATIAL_AXES, Channel
-from apps.imaging.readers import Limits, ReaderError, ReadImage, UnsupportedFormatError, detect, read
+from analyses.sdk.values import SPATIAL_AXES, Channel, ImageKind
+from apps.imaging.ingest_files import Found, Taken, read_files
+from apps.imaging.readers import Limits, ReaderError, ReadImage
 
 READERS_VERSION = "1.0.0"
-
-
-@dataclass(frozen=True)
-class Found:
-    """One image of one file, still undecoded."""
-
-    file: Mapping[str, str]
-    image: ReadImage
 
 
 def ingest(request: Mapping[str, Any], ctx: ChildContext) -> dict[str, Any]:
@@ -34,7 +26,7 @@ def ingest(request: Mapping[str, Any], ctx: ChildContext) -> dict[str, Any]:
     ----------
     request : mapping
         ``files`` (``id``, ``path``, ``name`` of each), ``overrides`` (``spacing``, ``handedness``, ``name``, all
-        optional) and ``limits`` of the readers.
+        optional), ``limits`` of the readers and, optional, the ``kind`` that all images are read as, e.g. ``labels``.
     ctx : ChildContext
         Stores go to ``staging/<name>``, one an image.
 
@@ -50,47 +42,34 @@ def ingest(request: Mapping[str, Any], ctx: ChildContext) -> dict[str, Any]:
     """
     limits = Limits(**request["limits"])
     try:
-        found, readers, unread = _read_all(request["files"], limits, ctx)
-        images = _write_all(found, request["overrides"], ctx)
+        taken = read_files(request["files"], limits, ctx)
+        taken.found = [_read_as(item, request.get("kind")) for item in taken.found]
+        images = _write_all(taken.found, request["overrides"], request["files"], ctx)
     except ReaderError as error:
         raise ChildFailure(error.code, error.message, storable_json(error.details)) from error
     return {
         "images": images,
-        "header": _headers(found),
-        "facts": _facts(images, unread),
-        "readers": [{"name": f"corrspace reader: {name}", "version": READERS_VERSION} for name in sorted(readers)],
+        "header": _headers(taken),
+        "facts": _facts(images, taken, request["files"]),
+        "readers": [
+            {"name": f"corrspace reader: {name}", "version": READERS_VERSION} for name in sorted(taken.readers)
+        ],
     }
 
 
-def _read_all(
-    files: list[Mapping[str, str]], limits: Limits, ctx: ChildContext
-) -> tuple[list[Found], set[str], list[str]]:
-    """Images of all files, formats met, and the names of side-car files.
-
-    A file of no known format beside one that gives an image is a side-car and stays as it is; alone it is refused.
-    """
-    found: list[Found] = []
-    readers: set[str] = set()
-    unread: list[str] = []
-    refusal: UnsupportedFormatError | None = None
-    for file in files:
-        path, name = Path(file["path"]), file["name"]
-        ctx.check_cancelled()
-        try:
-            reader = detect(path, name).format
-            found += [Found(file, image) for image in read(path, name=name, limits=limits)]
-            readers.add(reader)
-        except UnsupportedFormatError as error:
-            refusal = refusal or error
-            unread.append(name)
-            ctx.log(f"{name} is kept as a side-car file and not read: {error.message}")
-    if not found:
-        raise refusal or UnsupportedFormatError("there is no file to read")
-    return found, readers, unread
+def _read_as(item: Found, kind: ImageKind | None) -> Found:
+    """The same samples, read as another kind: a file does not say that its grey values are labels."""
+    return item if kind is None else replace(item, image=replace(item.image, kind=kind, channels=()))
 
 
-def _write_all(found: list[Found], overrides: Mapping[str, Any], ctx: ChildContext) -> list[dict[str, Any]]:
+def _write_all(
+    found: list[Found], overrides: Mapping[str, Any], files: list[Mapping[str, str]], ctx: ChildContext
+) -> list[dict[str, Any]]:
     prepared = [_describe(item, overrides, number, len(found)) for number, item in enumerate(found, 1)]
+    ids = {file["name"]: file["id"] for file in files}
+    for item, described in zip(found, prepared, strict=True):
+        beside = [name for name in item.image.side_cars if name in ids and name != item.file["name"]]
+        described["side_cars"] = [ids[name] for name in beside]
     sizes = [math.prod(item.image.shape) * item.image.dtype.itemsize for item in found]
     written = []
     for number, (item, described) in enumerate(zip(found, prepared, strict=True)):
@@ -116,6 +95,7 @@ def _write(item: Found, described: Mapping[str, Any], share: tuple[float, float]
         spacing_um=_lengths(described["spacing"]),
         kind=item.image.kind,
         channels=_channels(item.image),
+        signal=item.image.signal,
         name=described["name"],
         threads=ctx.threads,
         progress=progress,
@@ -140,13 +120,17 @@ def _describe(item: Found, overrides: Mapping[str, Any], number: int, total: int
         "dtype": image.dtype.name,
         "spacing": spacing,
         "channels": [asdict(channel) for channel in _channels(image)],
+        "signal": [asdict(axis) for axis in image.signal] or None,
+        "modality": image.modality,
         "handedness": overrides.get("handedness") or image.handedness,
         "specimen_area": _area(image),
         "facts": storable_json(dict(image.facts) | _spacing_facts(image, spacing)),
     }
     try:
         check_description(
-            Description(image.axes, image.kind, _lengths(spacing), _channels(image)), image.shape, image.dtype
+            Description(image.axes, image.kind, _lengths(spacing), _channels(image), signal=image.signal),
+            image.shape,
+            image.dtype,
         )
     except ValueError as error:
         raise ChildFailure("invalid_metadata", f"{item.file['name']}: {error}") from error
@@ -158,7 +142,8 @@ def combine_spacing(image: ReadImage, typed: Mapping[str, Any]) -> dict[str, Any
     spacing: dict[str, Any] = {}
     for axis in SPATIAL_AXES:
         stated = image.spacing_um.get(axis)
-        from_file = {"value": stated, "unit": "um", "source": "file", "u": None} if stated is not None else None
+        known = {"value": stated, "unit": "um", "source": "file", "u": image.spacing_u_um.get(axis)}
+        from_file = known if stated is not None else None
         spacing[axis] = typed.get(axis) or from_file
     return spacing
 
@@ -199,20 +184,22 @@ def _levels(info: StoreInfo) -> list[dict[str, Any]]:
     return [{"path": level.path, "shape": list(level.shape)} for level in info.levels]
 
 
-def _headers(found: list[Found]) -> dict[str, Any]:
-    """Raw headers, whole: by file, then by place of the image in it."""
-    headers: dict[str, list[Any]] = {}
-    for item in found:
-        headers.setdefault(item.file["name"], []).append(storable_json(dict(item.image.header)))
-    return {name: {"images": entries} for name, entries in headers.items()}
+def _headers(taken: Taken) -> dict[str, Any]:
+    """Raw headers, whole: by file, then by place of the image in it; a side-car's stands with the image it is of."""
+    headers: dict[str, Any] = {}
+    for item in taken.found:
+        headers.setdefault(item.file["name"], {"images": []})["images"].append(storable_json(dict(item.image.header)))
+    return headers | {name: {"side_car_of": primary} for name, primary in taken.side_cars.items()}
 
 
-def _facts(images: list[dict[str, Any]], unread: list[str]) -> dict[str, Any]:
+def _facts(images: list[dict[str, Any]], taken: Taken, files: list[Mapping[str, str]]) -> dict[str, Any]:
     """Facts of the whole acquisition: of each name the first value; every image keeps its own."""
     facts: dict[str, Any] = {}
     for described in images:
         for name, entry in described["facts"].items():
             facts.setdefault(name, entry)
-    if unread:
-        facts["side_car_files"] = {"value": unread, "unit": None, "source": "derived"}
+    beside = {*taken.side_cars, *taken.unread}
+    if beside:
+        names = [file["name"] for file in files if file["name"] in beside]
+        facts["side_car_files"] = {"value": names, "unit": None, "source": "derived"}
     return facts

@@ -136,6 +136,44 @@ def plain_spacing(spacing: Mapping[str, Any] | None, key: str = "value") -> dict
     return {axis: (known.get(axis) or {}).get(key) for axis in SPATIAL_AXES}
 
 
+def long_axes(axes: Sequence[str], shape: Sequence[int]) -> list[str]:
+    """Spatial axes longer than one sample, in the order x, y, z: those along which lengths are measured."""
+    sizes = dict(zip(axes, shape, strict=True))
+    return [axis for axis in POINT_AXES if sizes.get(axis, 1) > 1]
+
+
+def calibrated_spacing(
+    spacing: Mapping[str, Any] | None, *, axes: str, factor: float, u_factor: float
+) -> dict[str, dict[str, Any] | None]:
+    """The spacing in the calibrated frame.
+
+    Parameters
+    ----------
+    spacing : mapping
+        Axis -> {value, unit, source, u} or None: the nominal one.
+    axes : str
+        Those that the calibration holds for, any of x, y, z; the others stay.
+    factor, u_factor : float
+        Calibrated length / nominal length and its standard uncertainty.
+
+    Returns
+    -------
+    dict
+        The same form, source ``calibration``.  The nominal spacing that a file states is the number that the factor
+        was measured against: where no uncertainty of it is stated it adds none.  One that is stated is taken as
+        independent of the factor: ``(u/s)^2 = (u_nominal/s_nominal)^2 + (u_factor/factor)^2`` (GUM, 5.1.6).
+    """
+    found: dict[str, dict[str, Any] | None] = {}
+    for axis, entry in (spacing or {}).items():
+        if entry is None or axis not in axes:
+            found[axis] = entry
+            continue
+        nominal, own = float(entry["value"]), float(entry.get("u") or 0.0)
+        u = math.hypot(factor * own, nominal * u_factor)
+        found[axis] = {"value": factor * nominal, "unit": "um", "source": "calibration", "u": u}
+    return found
+
+
 def extent_um(axes: Sequence[str], shape: Sequence[int], spacing: Mapping[str, Any]) -> dict[str, float]:
     """The box of an image in its frame, voxel faces included.
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+import uuid
+from typing import IO, Any
 
-from django.db.models import Prefetch, QuerySet
+from django.db.models import Model, Prefetch, QuerySet
 
+from apps.catalog.models import Calibration
 from apps.core import storage
-from apps.core.errors import UncalibratedError
+from apps.core.errors import NotFoundError, UncalibratedError
 from apps.core.models import Store
-from apps.imaging.models import Acquisition, Image, Series
-from apps.imaging.scale import missing_axes, plain_spacing
+from apps.imaging.models import Acquisition, Attachment, Image, Series, SourceFile
+from apps.imaging.scale import calibrated_spacing, missing_axes, plain_spacing
 from apps.jobs.models import Job
 from apps.projects import access
 
@@ -40,6 +42,23 @@ def list_acquisitions(user: access.Caller) -> QuerySet[Acquisition]:
     )
 
 
+def acquired_of(acquisition: Acquisition) -> dict[str, Any]:
+    """When an acquisition was made: as typed, else as its files say.
+
+    Returns
+    -------
+    dict
+        ``value`` (local time, ISO 8601, or None where nobody said), ``zone`` (None = unknown) and ``source``: ``user``,
+        ``file`` or None.
+    """
+    if acquisition.acquired_at:
+        return {"value": acquisition.acquired_at, "zone": acquisition.acquired_zone or None, "source": "user"}
+    stated = acquisition.facts.get("acquired_at") or {}
+    if not isinstance(stated.get("value"), str):
+        return {"value": None, "zone": None, "source": None}
+    return {"value": stated["value"], "zone": None, "source": "file"}
+
+
 def current_image_ids(acquisition: Acquisition) -> list[Any]:
     """Ids of the images that no newer version supersedes, oldest first."""
     images = getattr(acquisition, "current_images", None)
@@ -54,9 +73,89 @@ def list_series(user: access.Caller) -> QuerySet[Series]:
     return access.visible(Series.objects.prefetch_related(Prefetch("acquisitions", queryset=ordered)), user)
 
 
+def list_attachments(user: access.Caller) -> QuerySet[Attachment]:
+    """Attachments the caller may see."""
+    return access.visible(Attachment.objects.all(), user)
+
+
+def open_attachment_bytes(row: Attachment) -> IO[bytes]:
+    """Open the file of an attachment; NotFoundError where its bytes are gone."""
+    path = storage.path(row.store.key)
+    if row.store.state != Store.State.READY or not path.is_file():
+        raise NotFoundError(f"the bytes of {row.name!r} are not there any more")
+    return path.open("rb")
+
+
+def stores_of_project(project_id: uuid.UUID) -> list[QuerySet[Any, Any]]:
+    """Ids of the stores that files, images and attachments of a project use."""
+    users: tuple[type[Model], ...] = (SourceFile, Image, Attachment)
+    return [model._default_manager.filter(project=project_id).values("store") for model in users]
+
+
 def list_images(user: access.Caller) -> QuerySet[Image]:
     """Images the caller may see; the manifest, which is large, is left in the database."""
-    return access.visible(Image.objects.select_related("store").defer("store__manifest"), user)
+    rows = Image.objects.select_related("store", "calibration__instrument", "calibration__superseded_by")
+    return access.visible(rows.defer("store__manifest"), user)
+
+
+def effective_spacing(image: Image) -> dict[str, Any] | None:
+    """The spacing that lengths of an image are computed with: calibrated where a calibration is applied, else nominal.
+
+    Returns
+    -------
+    dict or None
+        Axis -> {value, unit, source, u} or None, as ``Image.spacing``.
+    """
+    calibration = image.calibration
+    if calibration is None:
+        return image.spacing
+    return calibrated_spacing(
+        image.spacing, axes=calibration.axes, factor=calibration.factor, u_factor=calibration.u_factor
+    )
+
+
+def calibration_of(image: Image) -> dict[str, Any] | None:
+    """What stands of the calibration that an image is under; None where there is none.
+
+    Returns
+    -------
+    dict
+        ``id``, ``instrument``, ``instrument_name``, ``version``, ``axes``, ``factor``, ``u_factor``, ``standard``,
+        ``measured_at``, ``due_at``, ``status``, ``spacing`` (calibrated, by axis), ``flags`` (codes: where it did not
+        hold when it was applied, ``withdrawn``, ``newer_version:N``) and ``notes`` (the same in words).
+    """
+    row = image.calibration
+    if row is None:
+        return None
+    flags = [(flag["code"], flag["words"]) for flag in image.calibration_flags] + _standing(row)
+    return {
+        "id": row.pk,
+        "instrument": row.instrument_id,
+        "instrument_name": row.instrument.name,
+        "version": row.version,
+        "axes": row.axes,
+        "factor": row.factor,
+        "u_factor": row.u_factor,
+        "standard": row.standard,
+        "measured_at": row.measured_at,
+        "due_at": row.due_at,
+        "status": row.status,
+        "spacing": effective_spacing(image),
+        "flags": [code for code, _ in flags],
+        "notes": [words for _, words in flags],
+    }
+
+
+def _standing(row: Calibration) -> list[tuple[str, str]]:
+    """What became of a calibration since: read each time, never stored."""
+    found = []
+    if row.status == Calibration.Status.WITHDRAWN:
+        found.append(("withdrawn", "the calibration was withdrawn"))
+    successor: Calibration | None = getattr(row, "superseded_by", None)
+    if successor is not None:
+        number = successor.version
+        found.append((f"newer_version:{number}", f"version {number}, measured {successor.measured_at}, is newer"))
+    return found
 
 
 def require_calibrated(image: Image, *, field: str | None = None) -> None:
@@ -77,24 +176,34 @@ def describe_image(image: Image) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``path`` is absolute; ``spacing_um`` and ``spacing_u_um`` map z, y and x to micrometres or None; ``channels``
-        are ``{label, detector, unit}``; ``frame`` is an id or None.
+        ``path`` is absolute; ``spacing_um`` and ``spacing_u_um`` map z, y and x to micrometres or None, calibrated
+        where a calibration is applied, and only then with ``calibration`` (id and version) and ``nominal_um`` (the
+        spacing that stores keep); ``channels`` are ``{label, detector, unit}``; ``signal`` is None but for a spectrum
+        image; ``frame`` is the id of the frame in which these lengths are points, or None.
     """
-    return {
+    spacing = effective_spacing(image)
+    frame = image.calibrated_frame_id or image.frame_id
+    described: dict[str, Any] = {
         "id": str(image.pk),
         "kind": image.kind,
         "path": str(store_path(image.store)),
         "axes": list(image.axes),
         "shape": list(image.shape),
         "dtype": image.dtype,
-        "spacing_um": plain_spacing(image.spacing),
-        "spacing_u_um": plain_spacing(image.spacing, "u"),
+        "spacing_um": plain_spacing(spacing),
+        "spacing_u_um": plain_spacing(spacing, "u"),
         "channels": list(image.channels),
-        "frame": str(image.frame_id) if image.frame_id else None,
+        "signal": image.signal,
+        "frame": str(frame) if frame else None,
         "handedness": image.handedness,
         "digest": image.store.digest,
         "name": image.name,
+        "facts": image.facts if image.kind == Image.Kind.LABELS else {},
     }
+    if image.calibration is not None:
+        described["calibration"] = {"id": str(image.calibration.pk), "version": image.calibration.version}
+        described["nominal_um"] = plain_spacing(image.spacing)
+    return described
 
 
 def store_path(store: Store) -> Any:

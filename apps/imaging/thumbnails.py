@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image as Picture
 
-from analyses.sdk.omezarr import StoreReader, open_store
+from analyses.sdk.omezarr import StoreReader, open_store, sum_image_path
 from apps.core import storage
 from apps.core.errors import ConflictError, InvalidValueError
 from apps.core.ids import new_id
@@ -61,7 +61,8 @@ def thumbnail(image: Image, size: int = DEFAULT_SIZE) -> bytes:
     Returns
     -------
     bytes
-        The middle z plane at the first time; the first channel, or red, green and blue.  Common sizes are kept on disk
+        The middle z plane at the first time; the first channel, or red, green and blue; of a spectrum image the sum of
+        all its channels.  Common sizes are kept on disk
         below the data root, under the samples' digest.
 
     Raises
@@ -107,9 +108,9 @@ def _keep(target: Path, png: bytes) -> None:
 
 def render(store: Path, kind: str, size: int) -> bytes:
     """Make the picture from the coarsest level that has enough samples, so that the work is bounded."""
-    reader = open_store(store)
+    reader = open_store(sum_image_path(store) if kind == Image.Kind.SPECTRUM else store)
     planes = _planes(reader, _level(reader, size), colour=kind == Image.Kind.INTENSITY)
-    pixels = _colour_labels(planes[..., 0]) if kind == Image.Kind.LABELS else _stretch(planes)
+    pixels = _colour_labels(planes[..., 0]) if kind == Image.Kind.LABELS else stretch(planes)
     picture = Picture.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
     longest = max(picture.size)
     if longest > size:
@@ -137,7 +138,7 @@ def _planes(reader: StoreReader, number: int, *, colour: bool) -> Array:
     return np.stack(planes, axis=-1)
 
 
-def _stretch(planes: Array) -> npt.NDArray[np.uint8]:
+def stretch(planes: Array) -> npt.NDArray[np.uint8]:
     """Eight-bit grey or colour, the percentiles at black and white; NaN is black."""
     values = planes.astype(np.float64)
     finite = values[np.isfinite(values)]

@@ -20,6 +20,7 @@ class JobAdmin(ServiceAdmin):
     list_display = ("__str__", "status", "project", "created_by", "attempt", "created_at", "finished_at")
     list_select_related = ("project", "created_by")
     list_filter = ("status", "kind", "plugin")
+    search_fields = ("plugin", "message", "project__name")
     inlines = (AttemptInline,)
 
 

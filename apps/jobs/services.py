@@ -148,6 +148,12 @@ def write_verdict(*, job: Job, verdict: Mapping[str, Any]) -> None:
     Job.objects.filter(pk=job.pk, rerun_of__isnull=False).update(verdict=dict(verdict))
 
 
+def write_report(*, job: Job, name: str, report: Any) -> None:
+    """Keep what a job found out among its facts; called while it is published, in its transaction."""
+    facts = Job.objects.values_list("facts", flat=True).get(pk=job.pk)
+    Job.objects.filter(pk=job.pk).update(facts={**facts, name: report})
+
+
 def retry_job(*, actor: User, job: Job) -> tuple[Job, bool]:
     """Ask again for what a failed or errored job was asked for: a new job, which says whose retry it is.
 

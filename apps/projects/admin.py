@@ -10,6 +10,7 @@ from django.contrib.auth.models import Group
 from django.contrib.auth.password_validation import validate_password
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from unfold.widgets import UnfoldAdminPasswordWidget
 
 from apps.core.admin import ReadOnlyInline, ServiceAdmin, ServiceForm
 from apps.core.errors import PermissionRefusedError
@@ -61,7 +62,7 @@ class UserForm(ServiceForm):
     """A new account."""
 
     demanded: ClassVar[tuple[str, ...]] = ("username", "password")
-    password = forms.CharField(widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}), strip=False)
+    password = forms.CharField(widget=UnfoldAdminPasswordWidget(attrs={"autocomplete": "new-password"}), strip=False)
 
     class Meta:
         model = User
@@ -159,6 +160,7 @@ class MembershipAdmin(ServiceAdmin):
     list_display = ("project", "user", "role", "created_at")
     list_select_related = ("project", "user")
     list_filter = ("role",)
+    search_fields = ("project__name", "user__username")
 
 
 @admin.register(ApiToken)

@@ -67,6 +67,20 @@ class ProjectSerializer(StrictModelSerializer):
         extra_kwargs = {"description": {"max_length": 20_000}}
 
 
+class ProjectDetailSerializer(ProjectSerializer):
+    """A project, and what it takes."""
+
+    bytes_used = serializers.SerializerMethodField()
+
+    class Meta(ProjectSerializer.Meta):
+        fields = [*ProjectSerializer.Meta.fields, "bytes_used"]
+        read_only_fields = [*ProjectSerializer.Meta.read_only_fields, "bytes_used"]
+
+    def get_bytes_used(self, row: Project) -> int:
+        """Bytes of its files, images, tables and attachments; what several rows link counts once."""
+        return selectors.bytes_used(row)
+
+
 class MemberSerializer(StrictModelSerializer):
     """A member by username and role."""
 
@@ -98,7 +112,9 @@ class TokenView(APIView):
         serializer = CredentialsSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         data = serializer.validated_data
-        user = services.check_credentials(username=data["username"], password=data["password"])
+        user = services.check_credentials(
+            request=request._request, username=data["username"], password=data["password"]
+        )
         if user is None:
             raise AuthenticationFailed("name and password do not fit")
         _, key = services.issue_token(user=user, name=data["name"], scope=data["scope"])
@@ -149,9 +165,13 @@ class MeView(APIView):
 class ProjectViewSet(ReadViewSet):
     """Projects the caller sees; any account may make one."""
 
-    serializer_class = ProjectSerializer
+    serializer_class = ProjectDetailSerializer
     queryset = Project.objects.all()
     filterset_fields = ("name",)
+
+    def get_serializer_class(self) -> type[serializers.BaseSerializer[Any]]:
+        """Bytes are counted for one project, not for a list of them."""
+        return ProjectSerializer if self.action == "list" else super().get_serializer_class()
 
     def get_queryset(self) -> QuerySet[Project]:
         """Visible projects."""

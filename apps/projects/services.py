@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import datetime as dt
-import functools
 import secrets
 import uuid
 
-from django.contrib.auth.hashers import check_password, make_password
+from axes.utils import reset
+from django.contrib.auth import authenticate
 from django.contrib.auth.models import Group
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest
 from django.utils import timezone
 
 from apps.core.errors import ConflictError, InvalidValueError, NotFoundError, PermissionRefusedError
-from apps.projects import access
+from apps.projects import access, lockout
 from apps.projects.models import ApiToken, Membership, Project, Role, User
 from apps.projects.selectors import key_digest
 from apps.provenance import record
 
 _USED_RESOLUTION = dt.timedelta(minutes=1)
-
-
-@functools.cache
-def _dummy_hash() -> str:
-    """A hash of nothing, made on the first wrong name: hashing costs a third of a second."""
-    return make_password(secrets.token_urlsafe(16))
+_MAX_NAME = 150
 
 
 def create_user(
@@ -38,13 +36,60 @@ def create_user(
     return user
 
 
-def check_credentials(*, username: str, password: str) -> User | None:
-    """Return the active account the password fits, at a cost that does not tell whether the name exists."""
-    user = User.objects.filter(username=username, is_active=True).first()
-    if user is None:
-        check_password(password, _dummy_hash())
+def check_credentials(*, request: HttpRequest, username: str, password: str) -> User | None:
+    """Return the active account the password fits, at a cost that does not tell whether the name exists.
+
+    A failure is counted against name and address; after too many the password is not looked at any more, and the
+    answer to ``request`` becomes the refusal of ``lockout``.
+    """
+    user = authenticate(request, username=username, password=password)
+    if not isinstance(user, User):
         return None
-    return user if user.check_password(password) else None
+    reset(ip=lockout.client_address(request), username=username)  # no session is opened, so axes does not hear of it
+    return user
+
+
+def change_password(*, actor: User, current: str, new: str) -> int:
+    """Give an account another password, and revoke its tokens: who knew the old one may have made some.
+
+    Returns
+    -------
+    int
+        How many tokens were revoked.
+
+    Raises
+    ------
+    InvalidValueError
+        The current password does not fit, or the new one is refused by the installation's rules.
+    """
+    if not actor.check_password(current):
+        raise InvalidValueError("this is not the current password", field="current")
+    if new == current:
+        raise InvalidValueError("the new password is the current one", field="new")
+    try:
+        validate_password(new, actor)
+    except ValidationError as error:
+        raise InvalidValueError(" ".join(error.messages), field="new") from error
+    open_tokens = ApiToken.objects.filter(user=actor, revoked_at=None)
+    count = open_tokens.count()
+    with record.act("change_password", actor=actor, project=None, attributes={"corr:tokensRevoked": count}):
+        actor.set_password(new)
+        actor.save(update_fields=["password"])
+        open_tokens.update(revoked_at=timezone.now())
+    return count
+
+
+def update_profile(*, actor: User, first_name: str, last_name: str) -> User:
+    """Change the names that an account shows.
+
+    The address is not changed here: a provider's log-in may lead to the account that has it.
+    """
+    for field, name in (("first_name", first_name), ("last_name", last_name)):
+        if len(name.strip()) > _MAX_NAME:
+            raise InvalidValueError(f"a name has {_MAX_NAME} characters at most", field=field)
+    actor.first_name, actor.last_name = first_name.strip(), last_name.strip()
+    actor.save(update_fields=["first_name", "last_name"])
+    return actor
 
 
 def issue_token(*, user: User, name: str = "", scope: str = ApiToken.Scope.WRITE) -> tuple[ApiToken, str]:

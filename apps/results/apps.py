@@ -12,12 +12,17 @@ class ResultsConfig(AppConfig):
     def ready(self) -> None:
         """Say what these rows are in provenance."""
         from apps.imaging.services import register_scale_dependents  # noqa: PLC0415  models exist only now
+        from apps.projects.selectors import register_stores  # noqa: PLC0415
         from apps.provenance import registry  # noqa: PLC0415
-        from apps.results.models import Property, Table  # noqa: PLC0415
-        from apps.results.selectors import scale_dependents  # noqa: PLC0415
+        from apps.results.models import Property, Release, ReleaseWithdrawal, Review, Table  # noqa: PLC0415
+        from apps.results.selectors import scale_dependents, stores_of_project  # noqa: PLC0415
 
         registry.register(
             Property, kind="entity", type="corr:Property", url_name="property-detail", project="project_id"
         )
         registry.register(Table, kind="entity", type="corr:Table", url_name="table-detail", project="project_id")
+        registry.register(Review, kind="entity", type="corr:Review", url_name=None, project="project_id")
+        registry.register(Release, kind="entity", type="corr:Release", url_name=None, project="project_id")
+        registry.exempt(ReleaseWithdrawal, "is the end of a release, whose record says by whom and why")
         register_scale_dependents(scale_dependents)
+        register_stores(stores_of_project)

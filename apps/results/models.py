@@ -1,4 +1,4 @@
-"""What was computed: tables and properties."""
+"""What was computed: tables and properties, and what people decided about them."""
 
 from __future__ import annotations
 
@@ -8,19 +8,23 @@ from django.db import models
 from django.db.models import Q
 
 from apps.core.models import Store, UUIDModel
-from apps.imaging.models import Image
+from apps.imaging.models import Image, OutsideActivity
 from apps.jobs.models import Job
-from apps.projects.models import Project
+from apps.projects.models import Project, User
 
 
 class Table(UUIDModel):
-    """Columns of equal length, kept as a Parquet file in a store of its own."""
+    """Columns of equal length, kept as a Parquet file in a store of its own.
+
+    Made by an analysis, or taken in by the job of an outside activity, which then is named.
+    """
 
     PROJECT_PATH: ClassVar[str | None] = "project"
 
     project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="tables")
     job = models.ForeignKey(Job, on_delete=models.PROTECT, related_name="tables")
     image = models.ForeignKey(Image, null=True, on_delete=models.PROTECT, related_name="tables")
+    outside_activity = models.ForeignKey(OutsideActivity, null=True, on_delete=models.PROTECT, related_name="tables")
     name = models.CharField(max_length=100)
     columns = models.JSONField(help_text="name, unit, scale_exponent, description of every column")
     rows = models.PositiveIntegerField()
@@ -62,3 +66,77 @@ class Property(UUIDModel):
 
     def __str__(self) -> str:
         return f"{self.name} [{self.unit}]"
+
+
+def _of_one_result(name: str) -> models.CheckConstraint:
+    """A decision is about one property or one table."""
+    return models.CheckConstraint(
+        name=name,
+        condition=Q(property__isnull=False, table__isnull=True) | Q(property__isnull=True, table__isnull=False),
+    )
+
+
+class Review(UUIDModel):
+    """What a second person found about a result.  Written once; a later review counts more than an earlier one."""
+
+    PROJECT_PATH: ClassVar[str | None] = "project"
+
+    class Verdict(models.TextChoices):
+        """What the reviewer found."""
+
+        APPROVED = "approved", "approved"
+        REJECTED = "rejected", "rejected"
+
+    project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="reviews")
+    property = models.ForeignKey(Property, null=True, on_delete=models.PROTECT, related_name="reviews")
+    table = models.ForeignKey(Table, null=True, on_delete=models.PROTECT, related_name="reviews")
+    verdict = models.CharField(max_length=8, choices=Verdict)
+    comment = models.TextField(blank=True)
+    reviewed_by = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")
+
+    class Meta:
+        ordering = ["-created_at", "id"]
+        constraints = [
+            _of_one_result("review_of_one_result"),
+            models.CheckConstraint(name="review_rejection_says_why", condition=Q(verdict="approved") | ~Q(comment="")),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.verdict} by {self.reviewed_by_id}"
+
+
+class Release(UUIDModel):
+    """A result given out for use, on the ground of an approved review.  Written once; it ends by a withdrawal."""
+
+    PROJECT_PATH: ClassVar[str | None] = "project"
+
+    project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="releases")
+    property = models.ForeignKey(Property, null=True, on_delete=models.PROTECT, related_name="releases")
+    table = models.ForeignKey(Table, null=True, on_delete=models.PROTECT, related_name="releases")
+    review = models.ForeignKey(Review, on_delete=models.PROTECT, related_name="releases")
+    comment = models.TextField(blank=True)
+    released_by = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")
+
+    class Meta:
+        ordering = ["-created_at", "id"]
+        constraints = [_of_one_result("release_of_one_result")]
+
+    def __str__(self) -> str:
+        return f"released by {self.released_by_id}"
+
+
+class ReleaseWithdrawal(UUIDModel):
+    """The end of a release, with the reason."""
+
+    PROJECT_PATH: ClassVar[str | None] = "release__project"
+
+    release = models.OneToOneField(Release, on_delete=models.PROTECT, related_name="withdrawal")
+    reason = models.TextField()
+    withdrawn_by = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")
+
+    class Meta:
+        ordering = ["-created_at", "id"]
+        constraints = [models.CheckConstraint(name="release_withdrawal_has_reason", condition=~Q(reason=""))]
+
+    def __str__(self) -> str:
+        return f"withdrawn by {self.withdrawn_by_id}"

@@ -8,7 +8,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 
-from apps.catalog.models import Instrument, Specimen, State
+from apps.catalog.models import Calibration, Instrument, Specimen, State
 from apps.core.models import Store, UUIDModel
 from apps.jobs.models import Job
 from apps.projects.models import Project
@@ -146,6 +146,13 @@ class Transform(UUIDModel):
     valid_states = models.ManyToManyField(State, related_name="+")
     supersedes = models.OneToOneField("self", null=True, on_delete=models.PROTECT, related_name="superseded_by")
     job = models.ForeignKey(Job, null=True, on_delete=models.PROTECT, related_name="transforms")
+    calibration = models.ForeignKey(
+        Calibration,
+        null=True,
+        on_delete=models.PROTECT,
+        related_name="transforms",
+        help_text="whose factor it is; all transforms of one calibration share one error",
+    )
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
 
     class Meta:
@@ -164,6 +171,12 @@ class Transform(UUIDModel):
             models.CheckConstraint(
                 name="transform_residual_not_negative", condition=Q(residual_um__isnull=True) | Q(residual_um__gte=0)
             ),
+            models.CheckConstraint(
+                name="transform_of_calibration_names_it",
+                condition=Q(method="calibration", calibration__isnull=False)
+                | (~Q(method="calibration") & Q(calibration__isnull=True)),
+            ),
+            models.UniqueConstraint(fields=["source", "calibration"], name="transform_of_calibration_once"),
         ]
 
     def __str__(self) -> str:

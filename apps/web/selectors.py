@@ -20,6 +20,7 @@ from apps.web.present import sentences
 TREE_LIMIT = 2000
 IMAGE_LIMIT = 200
 LOG_LIMIT = 400
+SWITCH_LIMIT = 40
 
 
 def _thumbnail() -> Subquery:
@@ -34,6 +35,11 @@ def projects_of(user: User) -> list[Project]:
         role=Subquery(Membership.objects.filter(project=OuterRef("pk"), user=user).values("role")[:1]),
     )
     return list(rows[:50])
+
+
+def switchable(user: User) -> list[Project]:
+    """Projects for the switcher of the frame, by name."""
+    return list(access.visible(Project.objects.only("id", "name"), user).order_by("name")[:SWITCH_LIMIT])
 
 
 def recent_specimens(user: User, *, project: Project | None = None, limit: int = 6) -> list[Specimen]:
@@ -169,8 +175,9 @@ def things(user: User, ids: Iterable[Any]) -> dict[str, tuple[str, str, str]]:
 
 def one_number(user: User, pk: uuid.UUID) -> Property:
     """One number with what its page needs."""
-    related = ("project", "job__created_by", "image__specimen", "image__acquisition")
-    row = access.get_visible(Property.objects.select_related(*related), user, pk)
+    related = ("project", "job__created_by", "image__specimen", "image__acquisition", "image__calibration__instrument")
+    decided = ("reviews__reviewed_by", "releases__withdrawal", "releases__released_by")
+    row = access.get_visible(Property.objects.select_related(*related).prefetch_related(*decided), user, pk)
     marked([row])
     return row
 
@@ -203,6 +210,11 @@ def one_table(user: User, pk: uuid.UUID) -> Table:
 def project(user: User, pk: uuid.UUID) -> Project:
     """One project."""
     return access.get_visible(Project.objects.select_related("created_by"), user, pk)
+
+
+def project_jobs(row: Project) -> QuerySet[Job]:
+    """Jobs of a project, newest first."""
+    return Job.objects.filter(project=row).select_related("created_by")
 
 
 def project_specimens(row: Project) -> QuerySet[Specimen]:

@@ -114,8 +114,9 @@ def run_study(people: People, file: Path, say: Say, *, alive: Callable[[], None]
     labels = str(threshold.outputs["labels"]["id"])
     analyse("segmentation.measure", {}, {"labels": labels, "image": image})
     phases = {"0": {"material": _material(people, MATRIX)}, "1": {"material": _material(people, FIBRE)}}
-    for plugin in ("bulk.bounds", "bulk.conductivity", "bulk.rve"):
-        analyse(plugin, {"phases": phases, "unit": UNIT}, {"labels": labels})
+    for plugin in ("bulk.bounds", "bulk.conductivity"):
+        analyse(plugin, {"phases": phases, "unit": UNIT}, {"labels": labels, "image": image})
+    analyse("bulk.rve", {"phases": phases, "unit": UNIT}, {"labels": labels})
     return study
 
 

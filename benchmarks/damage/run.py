@@ -24,11 +24,12 @@ def run(sample: Sample, folder: Path, reader: Reader, scratch: Path) -> list[End
     path = scratch / source.name
     beside = {name: scratch / name for name in sample.beside}
     for name in (source.name, *sample.beside):
+        (scratch / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source.parent / name, scratch / name)
     ended = []
     for target in (path, *beside.values()):
         size = target.stat().st_size
-        for damage in [*cuts(size), *flips(size)]:
+        for damage in [*cuts(size), *flips(size, sample=sample.flips)]:
             with damaged(target, damage):
                 ended.append(reader.read(path, beside, damage))
     return ended

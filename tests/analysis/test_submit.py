@@ -22,7 +22,7 @@ def ask(study: Study, user: Any = None, **changed: Any) -> Any:
     request = {
         "plugin": "bulk.conductivity",
         "params": {**MATERIAL, "boundary": "periodic"},
-        "inputs": {"labels": str(study.labels.pk)},
+        "inputs": {"labels": str(study.labels.pk), "image": str(study.image.pk)},
     }
     return services.submit(actor=user or study.maker, project=study.project, **(request | changed))
 

@@ -68,6 +68,7 @@ BODIES: dict[str, Build | None] = {
         "measured_at": "2024-07-01",
         "supersedes": w.id("calibration"),
     },
+    "POST calibrations/{pk}/apply/": lambda w: {"reason": "it was measured since", "project": w.id("project")},
     "POST calibrations/{pk}/withdraw/": lambda w: {"reason": "the grating was damaged"},
     "POST specimens/": lambda w: {"project": w.id("project"), "name": "another", "parent": w.id("specimen")},
     "PATCH specimens/{pk}/": lambda w: {"tags": ["polished"]},
@@ -96,10 +97,38 @@ BODIES: dict[str, Build | None] = {
         "name": "tilts",
     },
     "POST acquisitions/": lambda w: {"project": w.id("project"), "specimen": w.id("specimen"), "modality": "sem"},
+    "PATCH acquisitions/{pk}/": lambda w: {"tags": ["pilot"], "external_ids": {"notebook": "12"}},
     "POST acquisitions/{pk}/files/": lambda w: {"file": SimpleUploadedFile("new.tif", tiff_bytes(9), "image/tiff")},
+    "POST acquisitions/{pk}/preview/": None,
     "POST acquisitions/{pk}/ingest/": lambda w: {"overrides": SPACING},
     "POST acquisitions/{pk}/move/": lambda w: {"specimen": w.id("piece"), "reason": "the wrong one"},
+    "POST attachments/": lambda w: {
+        "specimen": w.id("specimen"),
+        "file": SimpleUploadedFile("certificate.pdf", b"%PDF-1.7 and so on", "application/pdf"),
+    },
+    "POST external-activities/": lambda w: {
+        "project": w.id("project"),
+        "kind": "reconstruction",
+        "software": "Reconstructor",
+        "version": "4.2",
+        "parameters": {"filter": "Ram-Lak"},
+        "operator": {"name": "Otto Perator"},
+        "files": [w.id("source_file")],
+        "specimen": w.id("specimen"),
+    },
+    "POST plugins/{name}/status/": lambda w: {
+        "status": "validated",
+        "reason": "compared with layers",
+        "text": "the bounds to 1e-9",
+    },
+    "POST properties/{pk}/review/": lambda w: {"verdict": "approved", "comment": "checked"},
+    "POST properties/{pk}/release/": lambda w: {"comment": "for the data sheet"},
+    "POST properties/{pk}/withdraw-release/": lambda w: {"reason": "the wrong phases"},
+    "POST tables/{pk}/review/": lambda w: {"verdict": "rejected", "comment": "the border was counted"},
+    "POST tables/{pk}/release/": lambda w: {"comment": "for the data sheet"},
+    "POST tables/{pk}/withdraw-release/": lambda w: {"reason": "the border was counted"},
     "POST images/{pk}/calibrate/": lambda w: {**SPACING, "reason": "measured anew"},
+    "POST images/{pk}/apply-calibration/": lambda w: {"calibration": w.id("calibration"), "reason": "a grating"},
     "POST jobs/": lambda w: {
         "project": w.id("project"),
         "plugin": "segmentation.threshold",
@@ -114,7 +143,7 @@ BODIES: dict[str, Build | None] = {
     "PATCH {path}": None,
     "DELETE {path}": None,
 }
-MULTIPART = {"POST acquisitions/{pk}/files/"}
+MULTIPART = {"POST acquisitions/{pk}/files/", "POST attachments/"}
 
 # Pages take forms; the admin's take those of its services.
 PAGES: dict[str, Build | None] = {
@@ -122,8 +151,30 @@ PAGES: dict[str, Build | None] = {
     "POST /jobs/{pk}/cancel/": None,
     "POST /jobs/{pk}/retry/": None,
     "POST /login/": lambda w: {"username": "viewer", "password": PASSWORD},
-    "PUT /login/": None,
     "POST /logout/": None,
+    "POST /account/profile/": lambda w: {"first_name": "Ada", "last_name": "Lovelace"},
+    "POST /account/password/": lambda w: {
+        "current": PASSWORD,
+        "new": "a-rather-long-word-7",
+        "again": "a-rather-long-word-7",
+    },
+    "POST /account/tokens/": lambda w: {"name": "by the page", "scope": "read"},
+    "POST /account/tokens/{pk}/revoke/": None,
+    "POST /projects/add/": lambda w: {"name": "By the page"},
+    "POST /projects/{pk}/members/": lambda w: {"username": "outsider", "role": "viewer"},
+    "POST /projects/{pk}/members/{member}/role/": lambda w: {"role": "contributor"},
+    "POST /projects/{pk}/members/{member}/remove/": lambda w: {"reason": "left"},
+    "POST /projects/{pk}/specimens/add/": lambda w: {"name": "by the page"},
+    "POST /specimens/{pk}/events/add/": lambda w: {"kind": "polish", "occurred_at": "2024-06-01T12:00"},
+    "POST /specimens/{pk}/import/": lambda w: {"modality": "sem"},
+    "POST /acquisitions/{pk}/files/": lambda w: {"file": SimpleUploadedFile("new.tif", tiff_bytes(9), "image/tiff")},
+    "POST /acquisitions/{pk}/look/": None,
+    "POST /acquisitions/{pk}/ingest/": lambda w: {"x": "0.4", "y": "0.4", "z": "0.4", "u": "0.01"},
+    "POST /images/{pk}/analyses/{name}/": lambda w: {"do": "run", "method": "fixed", "thresholds": "78"},
+    "POST /numbers/{pk}/review/": lambda w: {"verdict": "approved"},
+    "POST /numbers/{pk}/release/": None,
+    "POST /numbers/{pk}/withdraw/": lambda w: {"reason": "the wrong one"},
+    "POST /calibrations/{pk}/withdraw/": lambda w: {"reason": "the grating was damaged"},
 }
 _DATE = {"0": "2024-06-01", "1": "12:00:00"}
 ADMIN: dict[str, Build] = {
@@ -195,10 +246,16 @@ ADMIN: dict[str, Build] = {
 # Things behind an address, where it is not the one that the address is named after.
 TARGETS = {
     "POST acquisitions/{pk}/files/": "empty",
+    "POST acquisitions/{pk}/preview/": "waiting",
     "POST acquisitions/{pk}/ingest/": "waiting",
+    "POST properties/{pk}/withdraw-release/": "released",
+    "POST tables/{pk}/withdraw-release/": "released_table",
     "POST jobs/{pk}/cancel/": "queued",
     "POST jobs/{pk}/retry/": "failed",
     "POST jobs/{pk}/rerun/": "threshold",
+    "POST /acquisitions/{pk}/files/": "empty",
+    "POST /acquisitions/{pk}/look/": "waiting",
+    "POST /acquisitions/{pk}/ingest/": "waiting",
     "POST /jobs/{pk}/cancel/": "queued",
     "POST /jobs/{pk}/retry/": "failed",
 }
@@ -216,6 +273,8 @@ NAMES = {
     "rois": "roi",
     "acquisitions": "acquisition",
     "series": "series",
+    "attachments": "attachment",
+    "external-activities": "outside",
     "images": "image",
     "properties": "property",
     "numbers": "property",
@@ -269,13 +328,13 @@ def _filled(route: Route, world: World, role: str) -> str:
         return _admin_address(path, world)
     if "{" not in path:
         return path
-    if "auth/tokens/" in path:
+    if "auth/tokens/" in path or "account/tokens/" in path:
         owner = "manager" if role in ("anonymous", "read_token") else role
         return path.replace("{pk}", world.id(f"token_{owner}"))
     path = (
         path.replace("{path}", "no-such-thing/")
         .replace("{member}", world.id("membership"))
-        .replace("{name}", str(list_plugins()[0]["name"]))
+        .replace("{name}", "segmentation.threshold" if "/analyses/" in path else str(list_plugins()[0]["name"]))
     )
     if "{pk}" in path:
         thing = TARGETS.get(short(route)) or NAMES[_first_segment(path)]

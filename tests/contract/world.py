@@ -17,18 +17,20 @@ from django.contrib.auth.models import Group
 from django.db.models import Model
 from django.utils import timezone
 
-from apps.analysis.services import submit
+from apps.analysis.services import create_outside_activity, open_outside_receipt, submit
 from apps.catalog.services import add_material_property
 from apps.core import storage
 from apps.core.ids import new_id
-from apps.imaging.models import Acquisition, Image
-from apps.imaging.services import create_acquisition, create_series, receive_files, start_ingest
+from apps.imaging.models import Acquisition, Attachment, Image
+from apps.imaging.services import create_acquisition, create_series, open_attachment, receive_files, start_ingest
+from apps.imaging.services.receipts import take_files
 from apps.jobs import runner
 from apps.jobs.models import Job, JobLogLine
 from apps.projects.access import AUDITOR_GROUP
 from apps.projects.models import ApiToken, Membership, Project, User
 from apps.projects.services import issue_token, set_member
 from apps.results.models import Property
+from apps.results.services import release_result, review_result
 from tests.factories import (
     CalibrationFactory,
     InstrumentFactory,
@@ -152,8 +154,37 @@ def build() -> World:
     _specimens(world)
     _images(world)
     _analyses(world)
+    _outside(world)
     assert not list(storage.job_folders()), "a job left staging behind"
     return world
+
+
+def _outside(world: World) -> None:
+    """A table measured outside, read by its job, reviewed and released; and an attachment."""
+    manager, reviewer = world.users["manager"], world.users["staff_manager"]
+    with open_outside_receipt(actor=manager, project=world.project) as receipt:
+        take_files(receipt, [(f"{CANARY}.csv", "text/csv", [b"fibre,length [um]\n1,12.5\n2,14\n"])])
+        outside = create_outside_activity(
+            actor=manager,
+            project=world.project,
+            kind="measurement",
+            software=f"{CANARY} measurer",
+            version="2.1",
+            inputs=[world.id("image")],
+            receipt=receipt,
+        )
+    _execute(Job.objects.get(pk=outside.job_id), "succeeded")
+    with open_attachment(actor=manager, thing=world.specimen) as receipt:
+        take_files(receipt, [(f"{CANARY} certificate.txt", "text/plain", [b"2.0 um +- 0.1 um"])])
+        attachment = receipt.commit()
+    released, table = world.measure.properties.order_by("name").first(), outside.tables.get()
+    for row in (world.property, world.table, released, table):
+        review_result(actor=reviewer, row=row, verdict="approved", comment=f"{CANARY} agrees")
+    for row in (released, table):
+        release_result(actor=manager, row=row)
+    source_file = world.acquisition.files.get()
+    world.things |= {"outside": outside, "attachment": attachment, "released": released, "released_table": table}
+    world.things |= {"source_file": source_file}
 
 
 def _site_wide() -> dict[str, Model]:
@@ -279,6 +310,8 @@ def double(world: World) -> None:
     issue_token(user=world.users["viewer"], name="more")
     for thing in (world.image, world.labels, world.property, world.table, world.threshold, world.failed):
         _copy(thing)
+    for thing in (world.outside, world.attachment):
+        _copy(thing)
 
 
 def _copy(row: Any) -> None:
@@ -288,6 +321,6 @@ def _copy(row: Any) -> None:
     new._state.adding = True
     if isinstance(new, Job):
         new.content_key = ""
-    if isinstance(new, Property):
+    if isinstance(new, Property | Attachment):
         new.name = f"{new.name} again"
     new.save(force_insert=True)

@@ -185,6 +185,20 @@ def test_move_takes_everything_along_and_keeps_history(
     assert AcquisitionMove.objects.count() == 1
 
 
+def test_a_move_that_cannot_take_everything_along_moves_nothing(
+    client: APIClient, acquisition: Acquisition, image: Image, settings: Any
+) -> None:
+    right = create_specimen(actor=image.created_by, project=acquisition.project, name="the right one")
+    url, body = f"{URL}{acquisition.pk}/move/", {"specimen": str(right.pk), "reason": "labels were swapped"}
+    settings.CORR_LINEAGE_LIMIT = 0
+    assert "more than 0 images" in client.post(url, body, format="json").json()["detail"]
+    image.refresh_from_db()
+    assert Acquisition.objects.get(pk=acquisition.pk).specimen_id == image.specimen_id == acquisition.specimen_id
+    assert not AcquisitionMove.objects.exists()
+    settings.CORR_LINEAGE_LIMIT = 1
+    assert client.post(url, body, format="json").status_code == 200
+
+
 def test_move_to_another_state_of_the_same_specimen_keeps_mount_and_series(ada: User, acquisition: Acquisition) -> None:
     later = SpecimenEventFactory(actor=ada, specimen=acquisition.specimen).opens
     series = create_series(actor=ada, project=acquisition.project, specimen=acquisition.specimen, kind="time", name="t")

@@ -99,7 +99,7 @@ def test_what_analysis_gets_is_whole(image: Image) -> None:
     value = describe_image(image)
     assert sorted(value) == sorted(
         ["id", "kind", "path", "axes", "shape", "dtype", "spacing_um", "spacing_u_um", "channels", "frame",
-         "handedness", "digest", "name"]
+         "handedness", "digest", "name", "facts", "signal"]
     )  # fmt: skip
     assert value["spacing_um"] == pytest.approx({"z": 2.0, "y": 0.5, "x": 0.5})
     assert value["spacing_u_um"] == {"z": None, "y": None, "x": None}

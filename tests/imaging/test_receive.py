@@ -139,7 +139,8 @@ def test_form_that_cannot_stand_is_refused(
 
 
 def test_body_that_is_no_form_is_refused(client: APIClient, acquisition: Acquisition, nothing_left: Check) -> None:
-    problem(raw_upload(client, acquisition, b'{"file": "x"}', "application/json"), 415)
+    problem(raw_upload(client, acquisition, b'{"file": "x"}', "application/json"), 400, "file")
+    problem(raw_upload(client, acquisition, b"some text", "text/plain"), 415)
     problem(raw_upload(client, acquisition, b"no boundary here"), 400, "file")
     problem(raw_upload(client, acquisition, b"", MULTIPART_CONTENT), 400, "file")
     problem(upload(client, acquisition, ("empty.tif", b"")), 400, "file")

@@ -18,7 +18,7 @@ from apps.imaging.readers import ReadImage, read
 # Formats that have no reader, and parts of a group that carry no samples of their own.
 NOT_READ = ("dream3d/",)
 SIDE_CARS = (".hdr", ".txt", ".emxml", ".img", ".map", ".pts")
-NEEDS_ROSETTA = (".bcf", ".dm3", ".dm4", ".asw")
+NEEDS_ROSETTA = (".bcf", ".dm3", ".dm4")
 LENGTHS = {"pixel_m": 1e6, "pixel_um": 1.0, "voxel_A": 1e-4, "spacing_mm": 1e3, "spacing_um": 1.0, "step_um": 1.0}
 FACTS = {
     "kV": ("accelerating_voltage", 1.0),

@@ -17,7 +17,16 @@ class Sample:
     beside: tuple[str, ...] = ()
     needs: str | None = None
 
+    @property
+    def flips(self) -> int | None:
+        """Most flipped bytes that are tried: a reader in a process of its own takes seconds a file."""
+        return 100 if self.needs else None
 
+
+_JEOL_PARTS = tuple(
+    f"Sample/00_View000/View000_000000{number}.{ending}"
+    for number, ending in enumerate(["img", "map", "map", "map", "map", "map", "pts"])
+)
 SAMPLES = (
     Sample("ZEISS SEM", "sem-zeiss/test_tiff_Zeiss_SEM_512pix.tif"),
     Sample("Orion", "sem-zeiss/orion-zeiss_dataZeroed.tif"),
@@ -30,6 +39,8 @@ SAMPLES = (
     Sample("Velox image", "eds-velox/fei_emd_image.emd"),
     Sample("Velox spectrum image", "eds-velox/fei_emd_si.emd"),
     Sample("Bruker", "eds-bruker/P45_the_default_job.bcf", needs="rsciio"),
+    Sample("Gatan", "dm/test_STEM_image.dm3", needs="rsciio"),
+    Sample("JEOL EDS", "eds-jeol/rawdata.ASW", _JEOL_PARTS),
     Sample("SPC", "eds-edax/leo_edax_test.spc"),
     Sample("MSA", "msa/example1.msa"),
     Sample("MRC", "mrc/EMD-3197.map"),

@@ -13,8 +13,8 @@ What the readers report of real files, made from a run of the tests over them: `
 A length or a fact that a file lacks is not in the table, and not made up by the readers either: such an image is
 *uncalibrated*, and the analyses that need a scale refuse it until somebody types one.
 
-Bruker `.bcf`, Gatan `.dm3` and `.dm4`, and JEOL EDS projects are read through RosettaSciIO, an optional extra under the
-GPL: `pip install corrspace[vendor]`. All others are read as installed.
+Bruker `.bcf` and Gatan `.dm3` and `.dm4` are read through RosettaSciIO, an optional extra under the GPL:
+`pip install corrspace[vendor]`. All others are read as installed.
 
 | file | image | kind | axes and shape | samples | spacing (um) | facts |
 |---|---|---|---|---|---|---|

@@ -14,6 +14,7 @@ from tests.readers.damage import Reader, cuts, damaged, flips
 
 SEED = 20261122
 SAMPLE = 120
+SLOW_SAMPLE = 10
 
 
 @pytest.fixture(scope="module")
@@ -31,9 +32,10 @@ def test_damaged_files_end_as_images_or_as_a_refusal(sample, reader, request, tm
         shutil.copyfile(source, path)
     beside = {name: path.parent / name for name in sample.beside}
     found = []
-    for target in [path, *beside.values()]:
+    for target in [path, *beside.values()][:2]:
         size = target.stat().st_size
-        for damage in [*cuts(size), *flips(size, sample=SAMPLE, seed=SEED)]:
+        few = flips(size, sample=SLOW_SAMPLE if sample.needs else SAMPLE, seed=SEED)
+        for damage in [*cuts(size)[:: 4 if sample.needs else 1], *few]:
             with damaged(target, damage):
                 found.append(reader.read(path, beside, damage))
     assert [f"{ended.damage}: {ended.outcome} {ended.detail}" for ended in found if ended.wrong] == []

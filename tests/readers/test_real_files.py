@@ -22,13 +22,12 @@ FILES = [
     "pair-concrete-xray-neutron/concrete_neutron-bin16.tif",
     "czi/FOV7_HV110_P0500510000.ome.tiff",
 ]
-# Vendor headers are not read yet; their samples are.
+# Calibrated by the header of their vendor; ``test_sem_real_files.py`` has all they say.
 VENDOR = [
     "sem-zeiss/test_tiff_Zeiss_SEM_512pix.tif",
     "sem-fei/FEI-Helios-Ebeam-16bits.tif",
     "sem-fei/quanta_image.tif",
     "sem-tescan/tescan-pfib_dataZeroed.tif",
-    "sem-jeol/2020-08-31/image000.tif",
     "sem-zeiss/orion-zeiss_dataZeroed.tif",
     "fib-sem/SEM_Image-SliceImage-001.tif",
 ]
@@ -71,8 +70,16 @@ def test_samples_and_lengths(microscopy, name):
 
 
 @pytest.mark.parametrize("name", VENDOR)
-def test_samples_of_vendor_files_are_read_and_no_length_is_guessed(microscopy, name):
+def test_samples_of_vendor_files_are_read_and_the_vendor_s_length_is_taken(microscopy, name):
     image, expected = load(microscopy, name)
+    assert_samples(image, expected)
+    assert image.calibrated
+    wanted = [length * 1e6 for length in expected["expect"]["pixel_m"]]
+    assert [image.spacing_um[axis] for axis in "yx"] == pytest.approx(wanted)
+
+
+def test_without_its_side_car_a_jeol_image_has_samples_and_no_length(microscopy):
+    image, expected = load(microscopy, "sem-jeol/2020-08-31/image000.tif")
     assert_samples(image, expected)
     assert not image.calibrated
 

@@ -37,6 +37,7 @@ def test_a_tensor_has_unit_error_and_no_scale(study: Study) -> None:
     body = get(study.viewer, f"/api/v1/properties/{tensor.pk}/").json()
     assert (body["unit"], body["scale_exponent"], body["stale"]) == ("W/(m.K)", 0, False)
     assert "scale" not in body["error"]
+    assert (body["facts"]["scale"]["carried"], body["facts"]["scale"]["ratios"]) == (False, True)
     assert len(body["value"]) == 3
     # rods along z: conduction along them is the arithmetic mean of the phases
     fraction = study.result("threshold", "fractions").value[1]
@@ -88,7 +89,8 @@ def test_a_spacing_declared_exact_makes_no_interval(study: Study) -> None:
         row = create_property(
             act=act, job=job, name="length", value={**value, "depends_on_anisotropy": True}, image=image
         )
-    assert (row.interval, row.error, row.facts) == (None, {}, {"scale_uncertainty": "declared zero"})
+    assert (row.interval, row.error, row.facts["scale_uncertainty"]) == (None, {}, "declared zero")
+    assert (row.facts["scale"]["carried"], row.facts["scale"]["sources"]) == (True, [])
 
 
 def test_a_table_is_the_same_in_three_forms(study: Study) -> None:

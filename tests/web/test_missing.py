@@ -37,7 +37,7 @@ def test_uncalibrated_image_stands_beside_the_ladder(world: World, seen_by: Any)
     assert "with scale" in ladder
     assert "without scale" not in ladder
     assert "without scale" in without
-    assert "/calibrate/" in without
+    assert "type it with its uncertainty" in without
 
 
 def test_setting_a_scale_makes_a_new_version(world: World, seen_by: Any) -> None:

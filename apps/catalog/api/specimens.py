@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
 from django.db.models import QuerySet
+from django.http import HttpResponse
 from django_filters import rest_framework as filters
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
 from rest_framework import serializers
 from rest_framework.decorators import action
@@ -14,8 +17,9 @@ from rest_framework.response import Response
 
 from apps.catalog import selectors, services
 from apps.catalog.api.base import RowViewSet
+from apps.catalog.label import label_svg
 from apps.catalog.models import Material, Specimen, State
-from apps.core.api.filters import StrictBooleanFilter
+from apps.core.api.filters import StrictBooleanFilter, TagFilter
 from apps.core.api.pagination import CursorPagination
 from apps.core.api.serializers import ObjectField, StrictModelSerializer, StrictSerializer
 from apps.projects.models import Project
@@ -110,6 +114,7 @@ class SpecimenFilter(filters.FilterSet):
     root = StrictBooleanFilter(field_name="parent", lookup_expr="isnull")
     name = filters.CharFilter(field_name="name")
     search = filters.CharFilter(field_name="name", lookup_expr="icontains")
+    tag = TagFilter(field_name="tags")
 
 
 class StatePagination(CursorPagination):
@@ -144,6 +149,16 @@ class SpecimenViewSet(RowViewSet):
         serializer.is_valid(raise_exception=True)
         services.update_specimen(actor=self.actor, specimen=specimen, **serializer.validated_data)
         return Response(self.represented(specimen))
+
+    @extend_schema(operation_id="specimens_label_retrieve", responses={(200, "image/svg+xml"): OpenApiTypes.BINARY})
+    def label(self, request: Request, pk: str) -> HttpResponse:
+        """A label to print: name, short id, and a QR code with the specimen's address."""
+        specimen = self.get_object()
+        root = settings.CORR_BASE_URI
+        uri = f"{root}{specimen.pk}" if root else request.build_absolute_uri(f"/specimens/{specimen.pk}/")
+        drawn = label_svg(name=specimen.name, key=specimen.pk, uri=uri)
+        headers = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "default-src 'none'; sandbox"}
+        return HttpResponse(drawn, content_type="image/svg+xml; charset=utf-8", headers=headers)
 
     @extend_schema(responses={200: TreeSerializer}, filters=False)
     @action(detail=True, methods=["get"], filterset_class=None)

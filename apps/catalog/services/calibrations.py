@@ -10,7 +10,7 @@ from typing import Any, Final
 from django.utils import timezone
 
 from apps.catalog.models import Calibration, Instrument
-from apps.catalog.services.staleness import mark_stale
+from apps.catalog.services.staleness import DECISIONS, mark_stale
 from apps.core.clean import TEXT_LENGTH, clean_number, clean_ranges, clean_text, constraint_refuses
 from apps.core.errors import ConflictError, CorrError, InvalidValueError
 from apps.core.quote import shown
@@ -168,6 +168,6 @@ def withdraw_calibration(*, actor: User, calibration: Calibration, reason: str) 
             raise ConflictError("the calibration is withdrawn already")
         act.used(calibration)
         act.invalidated(calibration, reason=reason)
-        stale = mark_stale(act, cause=calibration.pk, reason=reason)
+        stale = mark_stale(act, cause=calibration.pk, reason=reason, except_types=DECISIONS)
     calibration.refresh_from_db()
     return stale

@@ -10,6 +10,8 @@ from apps.provenance import record
 from apps.provenance import selectors as ledger
 from apps.provenance.relations import WALKED, Kind, Relation
 
+# What was decided stays true whatever was withdrawn: by whom, when and why a transform was accepted.
+DECISIONS: Final = ("corr:TransformDecision",)
 # a revision corrects what it revises: it does not fall with it, unless it also used it or was derived from it
 _RESTS_ON: Final = tuple(relation.value for relation in WALKED if relation is not Relation.WAS_REVISION_OF)
 

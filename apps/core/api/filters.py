@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from typing import Any, ClassVar
 
 from django import forms
-from django.db.models import ForeignKey, OneToOneField, QuerySet
-from django_filters.rest_framework import BooleanFilter, DjangoFilterBackend, FilterSet, UUIDFilter
+from django.db.models import BooleanField, F, ForeignKey, Func, OneToOneField, QuerySet, TextField, Value
+from django_filters.rest_framework import BooleanFilter, CharFilter, DjangoFilterBackend, FilterSet, UUIDFilter
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 
@@ -46,6 +46,36 @@ class StrictBooleanFilter(BooleanFilter):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{"widget": forms.TextInput, **kwargs})
+
+
+class HasTag(Func):
+    """True where a JSON list holds a text.  ``contains`` of JSON is not known to SQLite."""
+
+    output_field = BooleanField()
+    arity = 2
+
+    def as_sqlite(self, compiler: Any, connection: Any, **extra: Any) -> Any:
+        """One of the list's values is the text."""
+        template = "EXISTS (SELECT 1 FROM json_each(%(expressions)s))"
+        return super().as_sql(
+            compiler, connection, template=template, arg_joiner=") WHERE json_each.value = (", **extra
+        )
+
+    def as_postgresql(self, compiler: Any, connection: Any, **extra: Any) -> Any:
+        """The list contains the list of the text alone."""
+        template = "(%(expressions)s))"
+        joiner = " @> jsonb_build_array("
+        return super().as_sql(compiler, connection, template=template, arg_joiner=joiner, **extra)
+
+
+class TagFilter(CharFilter):
+    """Rows with a tag, spelled as given; several are asked for by several lists."""
+
+    def filter(self, qs: QuerySet[Any], value: Any) -> QuerySet[Any]:
+        """Narrow the rows; an empty tag is no condition."""
+        if not value:
+            return qs
+        return qs.filter(HasTag(F(str(self.field_name)), Value(value, output_field=TextField())))
 
 
 class StrictFilterSet(FilterSet):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from django.db.models import QuerySet
-from django.http import HttpRequest, QueryDict
 from django_filters import rest_framework as filters
 from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework import serializers, status
@@ -15,12 +14,15 @@ from rest_framework.response import Response
 
 from apps.catalog.api.base import RowViewSet
 from apps.catalog.models import Instrument, Specimen, State
+from apps.core.api.filters import TagFilter
+from apps.core.api.serializers import refuse_body
 from apps.imaging import selectors, services
 from apps.imaging.api.caller import caller
 from apps.imaging.api.serializers import (
     AcquisitionDetailSerializer,
     AcquisitionInput,
     AcquisitionSerializer,
+    AcquisitionWords,
     IngestAnswer,
     IngestInput,
     MoveInput,
@@ -28,17 +30,19 @@ from apps.imaging.api.serializers import (
     SeriesInput,
     SeriesSerializer,
 )
-from apps.imaging.api.upload import receive_multipart
+from apps.imaging.api.shares import PathInput
+from apps.imaging.api.upload import UnreadUploads, receive_multipart
 from apps.imaging.models import Acquisition, Modality, Series
 from apps.projects.models import Project
 from apps.spatial.models import Mount
 
-_MULTIPART = {
+_FILES = {
+    "application/json": PathInput,
     "multipart/form-data": {
         "type": "object",
         "properties": {"file": {"type": "array", "items": {"type": "string", "format": "binary"}}},
         "required": ["file"],
-    }
+    },
 }
 
 
@@ -51,6 +55,7 @@ class AcquisitionFilter(filters.FilterSet):
     instrument = filters.UUIDFilter(field_name="instrument_id")
     series = filters.UUIDFilter(field_name="series_id")
     modality = filters.ChoiceFilter(choices=Modality.choices)
+    tag = TagFilter(field_name="tags")
 
 
 class SeriesFilter(filters.FilterSet):
@@ -65,7 +70,7 @@ class SeriesFilter(filters.FilterSet):
     create=extend_schema(request=AcquisitionInput, responses={201: AcquisitionDetailSerializer}),
     retrieve=extend_schema(responses={200: AcquisitionDetailSerializer}),
 )
-class AcquisitionViewSet(RowViewSet):
+class AcquisitionViewSet(UnreadUploads, RowViewSet):
     """Acquisitions of the projects the caller sees."""
 
     serializer_class = AcquisitionSerializer
@@ -80,16 +85,6 @@ class AcquisitionViewSet(RowViewSet):
         "mount": Mount,
         "series": Series,
     }
-
-    def initialize_request(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Request:
-        """Keep an upload's body unread until its sender is known and allowed.
-
-        Checking a session's CSRF token looks for a form field first, and would so read the whole body into temporary
-        files for anyone who holds a session.  An upload carries its token in the header ``X-CSRFToken``.
-        """
-        if request.content_type == "multipart/form-data":
-            request._post = QueryDict()  # type: ignore[attr-defined]
-        return super().initialize_request(request, *args, **kwargs)
 
     def get_queryset(self) -> QuerySet[Acquisition]:
         """Visible acquisitions; a list leaves the raw headers in the database."""
@@ -109,6 +104,14 @@ class AcquisitionViewSet(RowViewSet):
             values["operator"] = operator
         return services.create_acquisition(actor=actor, **values)
 
+    @extend_schema(request=AcquisitionWords, responses={200: AcquisitionDetailSerializer})
+    def partial_update(self, request: Request, pk: str) -> Response:
+        """Change tags, key-values or external ids; the former words stay in the record."""
+        acquisition = self.get_object()
+        values = self.checked(request, AcquisitionWords)
+        services.update_acquisition(actor=caller(request), acquisition=acquisition, **values)
+        return Response(self.represented(acquisition))
+
     @extend_schema(request=MoveInput, responses={200: AcquisitionDetailSerializer})
     @action(detail=True, methods=["post"])
     def move(self, request: Request, pk: str) -> Response:
@@ -118,15 +121,29 @@ class AcquisitionViewSet(RowViewSet):
         services.move_acquisition(actor=caller(request), acquisition=acquisition, **values)
         return Response(self.represented(acquisition))
 
-    @extend_schema(request=_MULTIPART, responses={201: ReceivedSerializer})
+    @extend_schema(request=_FILES, responses={201: ReceivedSerializer})
     @action(detail=True, methods=["post"])
     def files(self, request: Request, pk: str) -> Response:
-        """Receive source files: all of a request, or none."""
+        """Receive source files, sent or named by their path in a share: all of a request, or none."""
         acquisition = self.get_object()
+        if request._request.content_type == "application/json":
+            values = self.checked(request, PathInput)
+            paths = values["paths"] if "paths" in values else [values["path"]]
+            rows = services.import_files(actor=caller(request), acquisition=acquisition, paths=paths)
+            return Response(ReceivedSerializer({"files": rows}).data, status=status.HTTP_201_CREATED)
         with services.open_receipt(actor=caller(request), acquisition=acquisition) as receipt:
             receive_multipart(request._request, receipt)
             rows = receipt.commit()
         return Response(ReceivedSerializer({"files": rows}).data, status=status.HTTP_201_CREATED)
+
+    @extend_schema(request=None, responses={202: IngestAnswer})
+    @action(detail=True, methods=["post"])
+    def preview(self, request: Request, pk: str) -> Response:
+        """Look into the files before they are taken: a job, whose facts hold the groups as `preview`."""
+        acquisition = self.get_object()
+        refuse_body(request.data)
+        job = services.start_preview(actor=caller(request), acquisition=acquisition)
+        return Response({"job": str(job.pk)}, status=status.HTTP_202_ACCEPTED)
 
     @extend_schema(request=IngestInput, responses={202: IngestAnswer})
     @action(detail=True, methods=["post"])

@@ -3,30 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import IO, Any
+from typing import IO
 
 from django.db.models import QuerySet
-from django.http import FileResponse, HttpResponse, HttpResponseNotModified, StreamingHttpResponse
+from django.http import FileResponse, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
-from django.utils.http import parse_etags
 from django_filters import rest_framework as filters
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import status
 from rest_framework.decorators import action
-from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apps.core.api.filters import StrictBooleanFilter
 from apps.core.api.views import ReadViewSet
 from apps.imaging import chunks, selectors, services, thumbnails
+from apps.imaging.api.answers import CACHE_CONTROL, matches, not_modified
+from apps.imaging.api.calibrations import CalibrationActions
 from apps.imaging.api.caller import caller
 from apps.imaging.api.serializers import CalibrateInput, ImageSerializer
+from apps.imaging.api.spectra import SpectrumActions
 from apps.imaging.models import Image
 
-# Bytes under an image's address never change, but who may see them can: private, and only for the caller's own cache.
-_CACHE_CONTROL = "private, max-age=31536000, immutable"
 _BLOCK = 1 << 18
 _BYTES = {(200, "application/octet-stream"): OpenApiTypes.BINARY, (200, "application/json"): OpenApiTypes.OBJECT}
 
@@ -42,18 +41,6 @@ class ImageFilter(filters.FilterSet):
     frame = filters.UUIDFilter(field_name="frame_id")
     kind = filters.ChoiceFilter(choices=Image.Kind.choices)
     current = StrictBooleanFilter(field_name="superseded_by", lookup_expr="isnull")
-
-
-class AnyNegotiation(BaseContentNegotiation):
-    """Bytes and pictures are what they are, whatever the ``Accept`` header hopes for; problems are JSON."""
-
-    def select_parser(self, request: Request, parsers: Any) -> Any:
-        """The first one; nothing is parsed here."""
-        return parsers[0]
-
-    def select_renderer(self, request: Request, renderers: Any, format_suffix: str | None = None) -> Any:
-        """The first one: it writes problem documents."""
-        return renderers[0], renderers[0].media_type
 
 
 class _Part:
@@ -72,22 +59,9 @@ class _Part:
         self._stream.close()
 
 
-def _matches(request: Request, etag: str) -> bool:
-    """True if the caller has these bytes already; weak comparison, RFC 9110 section 13.1.2."""
-    header = request.headers.get("If-None-Match")
-    if header is None:
-        return False
-    tags = [tag.removeprefix("W/") for tag in parse_etags(header)]
-    return "*" in tags or etag in tags
-
-
-def _not_modified(etag: str) -> HttpResponse:
-    return HttpResponseNotModified(headers={"ETag": etag, "Cache-Control": _CACHE_CONTROL})
-
-
 def _serve_chunk(request: Request, chunk: chunks.Chunk) -> HttpResponseBase:
     """The file, a range of it, or its headers alone."""
-    headers = {"ETag": chunk.etag, "Cache-Control": _CACHE_CONTROL, "Accept-Ranges": "bytes"}
+    headers = {"ETag": chunk.etag, "Cache-Control": CACHE_CONTROL, "Accept-Ranges": "bytes"}
     wanted = _wanted_range(request, chunk)
     begin, end = wanted or (0, chunk.size)
     code = status.HTTP_206_PARTIAL_CONTENT if wanted else status.HTTP_200_OK
@@ -112,7 +86,7 @@ def _wanted_range(request: Request, chunk: chunks.Chunk) -> tuple[int, int] | No
     return chunks.parse_range(header, chunk.size)
 
 
-class ImageViewSet(ReadViewSet):
+class ImageViewSet(CalibrationActions, SpectrumActions, ReadViewSet):
     """Images of the projects the caller sees."""
 
     serializer_class = ImageSerializer
@@ -143,8 +117,8 @@ class ImageViewSet(ReadViewSet):
     def zarr(self, request: Request, pk: str, key: str) -> HttpResponseBase:
         """One file of the image's OME-Zarr store: ETag, If-None-Match, a single Range, HEAD."""
         chunk = chunks.find_chunk(self.get_object(), key)
-        if _matches(request, chunk.etag):
-            return _not_modified(chunk.etag)
+        if matches(request, chunk.etag):
+            return not_modified(chunk.etag)
         return _serve_chunk(request, chunk)
 
     @extend_schema(
@@ -157,10 +131,10 @@ class ImageViewSet(ReadViewSet):
         size = thumbnails.check_size(request.query_params.get("size"))
         image = self.get_object()
         etag = thumbnails.etag(image, size)
-        if _matches(request, etag):
-            return _not_modified(etag)
+        if matches(request, etag):
+            return not_modified(etag)
         return HttpResponse(
             thumbnails.thumbnail(image, size),
             content_type="image/png",
-            headers={"ETag": etag, "Cache-Control": _CACHE_CONTROL},
+            headers={"ETag": etag, "Cache-Control": CACHE_CONTROL},
         )

@@ -10,18 +10,24 @@ from rest_framework import serializers
 
 from apps.core.api.serializers import FiniteFloatField, ObjectField, StrictModelSerializer, StrictSerializer
 from apps.imaging import selectors
+from apps.imaging.api.schemas import CALIBRATION, SPACING
 from apps.imaging.models import Acquisition, AcquisitionMove, Image, Modality, Series, SourceFile
 from apps.projects.models import User
 from apps.provenance.selectors import is_stale
 
 _LENGTHS = {"x": {"type": "number"}, "y": {"type": "number"}, "z": {"type": "number"}}
-_AXIS = {
-    "type": ["object", "null"],
-    "properties": {
-        "value": {"type": "number"},
-        "unit": {"type": "string", "enum": ["um"]},
-        "source": {"type": "string", "enum": ["file", "derived", "user"]},
-        "u": {"type": ["number", "null"], "description": "standard uncertainty, in the unit"},
+
+SIGNAL = {
+    "type": ["array", "null"],
+    "items": {
+        "type": "object",
+        "properties": {
+            "name": {"type": "string"},
+            "size": {"type": "integer"},
+            "offset": {"type": "number"},
+            "step": {"type": "number"},
+            "unit": {"type": "string", "description": "UCUM"},
+        },
     },
 }
 
@@ -110,6 +116,9 @@ class AcquisitionSerializer(StrictModelSerializer):
     )
     files = SourceFileSerializer(many=True, read_only=True)
     settings = ObjectField(read_only=True)
+    tags = serializers.ListField(child=serializers.CharField(), read_only=True)
+    key_values = ObjectField(read_only=True)
+    external_ids = ObjectField(read_only=True)
     position = ObjectField(read_only=True, allow_null=True)
 
     class Meta:
@@ -136,6 +145,9 @@ class AcquisitionSerializer(StrictModelSerializer):
             "series",
             "series_index",
             "elapsed_h",
+            "tags",
+            "key_values",
+            "external_ids",
             "created_by",
             "created_at",
         ]
@@ -162,13 +174,36 @@ class AcquisitionDetailSerializer(AcquisitionSerializer):
     header = ObjectField(read_only=True, help_text="raw header of every file, whole")
     facts = ObjectField(read_only=True, help_text="name -> {value, unit, source: file, derived or user}")
     moves = MoveSerializer(many=True, read_only=True)
+    acquired = serializers.SerializerMethodField()
 
     class Meta(AcquisitionSerializer.Meta):
-        fields = [*AcquisitionSerializer.Meta.fields, "header", "facts", "moves"]
+        fields = [*AcquisitionSerializer.Meta.fields, "header", "facts", "moves", "acquired"]
         read_only_fields = fields
 
+    @extend_schema_field(
+        {
+            "type": "object",
+            "properties": {
+                "value": {"type": ["string", "null"], "description": "local time, ISO 8601"},
+                "zone": {"type": ["string", "null"]},
+                "source": {"type": ["string", "null"], "enum": ["user", "file", None]},
+            },
+        }
+    )
+    def get_acquired(self, row: Acquisition) -> dict[str, Any]:
+        """Say when it was made: `acquired_at` as typed, else what the files say."""
+        return selectors.acquired_of(row)
 
-class AcquisitionInput(StrictSerializer):
+
+class AcquisitionWords(StrictSerializer):
+    """What is said of an acquisition beside what was measured, and can be said anew."""
+
+    tags = serializers.ListField(child=serializers.CharField(max_length=100), required=False)
+    key_values = ObjectField(required=False, help_text="key -> text, number, boolean or null")
+    external_ids = ObjectField(required=False, help_text="scheme -> id: notebook, session, customer")
+
+
+class AcquisitionInput(AcquisitionWords):
     """A new acquisition."""
 
     project = serializers.UUIDField()
@@ -274,11 +309,13 @@ class ImageSerializer(StrictModelSerializer):
     shape = serializers.ListField(child=serializers.IntegerField(), read_only=True)
     spacing = serializers.SerializerMethodField()
     channels = serializers.ListField(child=serializers.DictField(), read_only=True)
+    signal = serializers.SerializerMethodField()
     levels = serializers.ListField(child=serializers.DictField(), read_only=True)
     specimen_area = ObjectField(read_only=True, allow_null=True)
     facts = ObjectField(read_only=True)
     digest = serializers.CharField(source="store.digest", read_only=True)
     size_bytes = serializers.IntegerField(source="store.size_bytes", read_only=True)
+    calibration = serializers.SerializerMethodField()
     stale = serializers.SerializerMethodField()
 
     class Meta:
@@ -300,9 +337,11 @@ class ImageSerializer(StrictModelSerializer):
             "calibrated",
             "spacing",
             "channels",
+            "signal",
             "levels",
             "frame",
             "calibrated_frame",
+            "calibration",
             "handedness",
             "specimen_area",
             "facts",
@@ -316,10 +355,20 @@ class ImageSerializer(StrictModelSerializer):
         ]
         read_only_fields = fields
 
-    @extend_schema_field({"type": ["object", "null"], "properties": {"x": _AXIS, "y": _AXIS, "z": _AXIS}})
+    @extend_schema_field(SIGNAL)
+    def get_signal(self, row: Image) -> list[dict[str, Any]] | None:
+        """Say what the axis ``e`` of a spectrum image is: sample i stands for offset + i * step; null for others."""
+        return row.signal
+
+    @extend_schema_field(SPACING)
     def get_spacing(self, row: Image) -> dict[str, Any] | None:
         """Spacing by axis with unit, source and standard uncertainty."""
         return row.spacing
+
+    @extend_schema_field(CALIBRATION)
+    def get_calibration(self, row: Image) -> dict[str, Any] | None:
+        """The calibration that lengths are in the scale of, the calibrated spacing, and where it does not hold."""
+        return selectors.calibration_of(row)
 
     def get_stale(self, row: Image) -> bool:
         """True if something the image rests on was withdrawn or superseded."""

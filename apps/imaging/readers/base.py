@@ -139,7 +139,7 @@ def stored_dtype(found: Any, name: str) -> np.dtype[Any]:
     dtype: np.dtype[Any] = np.dtype(found)
     if dtype.kind == "b":
         return np.dtype("u1")
-    if dtype == np.float16:
+    if dtype.name == "float16":
         return np.dtype("<f4")
     if dtype.name not in SUPPORTED_DTYPES:
         raise UnsupportedFormatError(

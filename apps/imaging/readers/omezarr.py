@@ -15,7 +15,7 @@ import numpy as np
 from analyses.sdk.omezarr import StoreError, StoreReader, UnsafeKeyError, Verdict, open_store, validate_group
 from analyses.sdk.omezarr_files import files_of, safe_key
 from analyses.sdk.omezarr_read import read_attributes
-from analyses.sdk.values import AXIS_ORDER, SPATIAL_AXES
+from analyses.sdk.values import AXIS_ORDER, SIGNAL_AXIS, SPATIAL_AXES
 from apps.imaging.readers.base import Array, Box, Limits, ReadImage, fact, stored_dtype
 from apps.imaging.readers.errors import (
     MetadataError,
@@ -50,7 +50,7 @@ class OmeZarrReader:
         UnsafePathError
             A key or link leads out of the store.
         UnsupportedFormatError
-            Plates, wells, axes other than t, c, z, y, x.
+            Plates, wells, axes other than t, c or e, z, y, x.
         TooLargeError
             More samples than ``limits`` allow.
         """
@@ -162,9 +162,9 @@ class _Samples:
 
 def _image(store: StoreReader, verdict: Verdict, name: str, size: int, limits: Limits) -> ReadImage:
     known = tuple(a for a in AXIS_ORDER if a in store.axes)
-    if known != store.axes or known[-2:] != ("y", "x"):
+    if known != store.axes or known[-2:] != ("y", "x") or {"c", SIGNAL_AXIS} <= set(known):
         raise UnsupportedFormatError(
-            f"{name} has axes {store.axes}; t, c, z, y, x are read, in this order", axes=store.axes
+            f"{name} has axes {store.axes}; t, c or e, z, y, x are read, in this order", axes=store.axes
         )
     if any(n < 1 for n in store.shape):
         raise MetadataError(f"{name} has shape {store.shape}; every axis needs at least one sample")
@@ -186,6 +186,7 @@ def _image(store: StoreReader, verdict: Verdict, name: str, size: int, limits: L
         spacing_um=spacing,
         spacing_source="OME-Zarr scale and unit" if any(spacing.values()) else None,
         kind=store.kind,
+        signal=store.signal,
         channels=store.channels if len(store.channels) == channels else (),
         facts=facts,
         header={"format": f"OME-Zarr {store.version}", "attributes": json_value(store.attributes)},

@@ -2,15 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from apps.imaging.readers.base import Limits, Reader, ReadImage
+from apps.imaging.readers.bitmap import BmpReader, PngReader
+from apps.imaging.readers.czi import CziReader
+from apps.imaging.readers.ebsd_h5 import EbsdH5Reader
+from apps.imaging.readers.ebsd_text import AngReader, CtfReader, looks_like_ang, looks_like_ctf
 from apps.imaging.readers.errors import ContentMismatchError, TruncatedFileError, UnsupportedFormatError
+from apps.imaging.readers.hspy import HspyReader
+from apps.imaging.readers.jeol_eds import JeolEdsReader, looks_like_asw
+from apps.imaging.readers.metaimage import MetaImageReader, looks_like_metaimage
+from apps.imaging.readers.mrc import MrcReader, looks_like_mrc
+from apps.imaging.readers.msa import MsaReader, looks_like_msa
+from apps.imaging.readers.nrrd import NrrdReader
 from apps.imaging.readers.omezarr import OmeZarrReader
+from apps.imaging.readers.rosetta import BcfReader, DigitalMicrographReader, looks_like_gatan
+from apps.imaging.readers.spc import SpcReader, looks_like_spc
 from apps.imaging.readers.tiff import TiffReader
+from apps.imaging.readers.velox import VeloxReader
+from apps.imaging.readers.xradia import XradiaReader
 
-READERS: tuple[Reader, ...] = (OmeZarrReader(), TiffReader())
+READERS: tuple[Reader, ...] = (
+    OmeZarrReader(),
+    TiffReader(),
+    BmpReader(),
+    PngReader(),
+    CziReader(),
+    XradiaReader(),
+    MrcReader(),
+    MetaImageReader(),
+    NrrdReader(),
+    VeloxReader(),
+    HspyReader(),
+    EbsdH5Reader(),
+    CtfReader(),
+    AngReader(),
+    MsaReader(),
+    SpcReader(),
+    BcfReader(),
+    DigitalMicrographReader(),
+    JeolEdsReader(),
+)
 HEAD_BYTES = 4096
 _SIGNATURES = (
     (b"II*\0", "TIFF"),
@@ -30,6 +64,18 @@ _SIGNATURES = (
     (b"\x7fELF", "ELF program"),
     (b"NRRD", "NRRD"),
     (b"BM", "BMP"),
+    (b"AAMVHFSS", "Bruker BCF"),
+)
+# Formats whose mark is not in the first bytes.
+_LOOKS: tuple[tuple[Callable[[Path, bytes], bool], str], ...] = (
+    (looks_like_mrc, "MRC"),
+    (looks_like_metaimage, "MetaImage"),
+    (looks_like_ctf, "CTF"),
+    (looks_like_ang, "ANG"),
+    (looks_like_msa, "EMSA/MAS"),
+    (looks_like_spc, "EDAX SPC"),
+    (looks_like_gatan, "DigitalMicrograph"),
+    (looks_like_asw, "JEOL Analysis Station"),
 )
 # What a name promises.  Dialects of TIFF have endings of their own.
 _ENDINGS = {
@@ -43,9 +89,18 @@ _ENDINGS = {
     "PDF": (".pdf",),
     "HDF5": (".h5", ".hdf5", ".emd", ".hspy", ".dream3d", ".h5ebsd", ".ims"),
     "CZI": (".czi",),
-    "NRRD": (".nrrd",),
-    "OLE (TXRM, OIB)": (".txrm", ".xrm", ".oib"),
+    "NRRD": (".nrrd", ".nhdr"),
+    "MetaImage": (".mha", ".mhd"),
+    "MRC": (".mrc", ".mrcs"),
+    "OLE (TXRM, OIB)": (".txrm", ".xrm", ".txm", ".oib"),
     "gzip": (".gz", ".tgz"),
+    "CTF": (".ctf",),
+    "ANG": (".ang",),
+    "EMSA/MAS": (".msa", ".emsa"),
+    "EDAX SPC": (".spc",),
+    "Bruker BCF": (".bcf",),
+    "DigitalMicrograph": (".dm3", ".dm4"),
+    "JEOL Analysis Station": (".asw",),
 }
 
 
@@ -53,7 +108,8 @@ def content_format(path: Path, head: bytes) -> str | None:
     """Name of the format that the content is, None if it is not recognised."""
     if path.is_dir():
         return "OME-Zarr"
-    return next((name for magic, name in _SIGNATURES if head.startswith(magic)), None)
+    looks = next((name for looks_like, name in _LOOKS if looks_like(path, head)), None)
+    return looks or next((name for magic, name in _SIGNATURES if head.startswith(magic)), None)
 
 
 def promised_format(name: str) -> str | None:

@@ -1,4 +1,4 @@
-"""TIFF, BigTIFF, ImageJ hyperstacks and OME-TIFF.
+"""TIFF, BigTIFF, ImageJ hyperstacks and OME-TIFF; files with a vendor's header go to ``tiff_vendor``.
 
 One image a series of tifffile; samples per pixel and pages of one field are channels.  Pages of a plain TIFF are planes
 along z.  Reduced copies (pyramid levels, thumbnails) are left out: the store makes its own.
@@ -30,12 +30,12 @@ from apps.imaging.readers.tiff_array import DECODE_ERRORS, PagedArray, RawArray,
 from apps.imaging.readers.tiff_header import facts_of, json_value, tags_of, text
 from apps.imaging.readers.tiff_scan import scan_tiff
 from apps.imaging.readers.tiff_spacing import SPATIAL, imagej_spacing, ome_spacing
+from apps.imaging.readers.tiff_vendor import COLOURS, vendor_images
 
 # tifffile reports odd headers by logging; what matters of them is refused or reported as a fact here.
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)
 
 _MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-_COLOURS = {1: ("",), 2: ("grey", "alpha"), 3: ("red", "green", "blue"), 4: ("red", "green", "blue", "alpha")}
 _SERIES_AXES = "TCZ"
 _UNNAMED = "IQ"  # tifffile's letters for "pages" and "not said"
 
@@ -59,15 +59,18 @@ class TiffReader:
         """
         scan_tiff(path, name, limits)
         try:
-            return _read_images(path, name, limits)
+            return _read_images(path, name, limits, beside)
         except ReaderError:
             raise
         except DECODE_ERRORS as error:
             raise MetadataError(f"{name} is not a readable TIFF: {type(error).__name__} {error}"[:500]) from error
 
 
-def _read_images(path: Path, name: str, limits: Limits) -> list[ReadImage]:
+def _read_images(path: Path, name: str, limits: Limits, beside: Mapping[str, Path]) -> list[ReadImage]:
     source = TiffSource(path, name)
+    images = vendor_images(source, name, limits, beside)
+    if images is not None:
+        return images
     pixels = _ome_pixels(source, name)
     series = [s for s in source.tiff.series if not _is_copy(s)] or list(source.tiff.series)
     if not series:
@@ -220,7 +223,7 @@ class _SeriesReader:
         count = array.shape[array.axes.index("c")]
         samples = self.page.samplesperpixel
         pages = self._page_labels(max(1, count // samples))
-        colours = _COLOURS.get(samples, tuple(f"sample {s}" for s in range(samples)))
+        colours = COLOURS.get(samples, tuple(f"sample {s}" for s in range(samples)))
         if samples > 1 and count % samples == 0:
             return tuple(Channel(f"{page} {colour}".strip()) for page in pages for colour in colours)
         labels = self._page_labels(count)

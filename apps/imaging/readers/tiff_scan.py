@@ -166,6 +166,8 @@ class _Scanner:
         if not width or not length:
             raise MetadataError(f"{where} has width {width} and length {length}; both must be at least 1")
         samples, bits = _one(directory.tags, _SAMPLES, 1), max(directory.tags.get(_BITS, (1,)))
+        if not samples:
+            raise MetadataError(f"{where} has 0 samples a pixel; at least 1 is needed")
         itemsize = max(1, -(-bits // 8))
         shape = (_one(directory.tags, _DEPTH, 1), length, width, samples)
         self.limits.check_samples(shape, itemsize, self.size, where)

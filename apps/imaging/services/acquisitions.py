@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -15,17 +15,20 @@ from django.db.models import Max
 from apps.catalog.models import Instrument, Specimen, State
 from apps.core.clean import TEXT_LENGTH, clean_number, clean_quantities, clean_text
 from apps.core.errors import ConflictError, InvalidValueError
-from apps.imaging.models import Acquisition, AcquisitionMove, Image, Series
+from apps.imaging.models import Acquisition, AcquisitionMove, Image, OutsideActivity, Series
+from apps.imaging.services.words import clean_acquisition_words, erasable_words
 from apps.projects import access
 from apps.projects.models import Project, User
 from apps.provenance import graph, record
+from apps.provenance.registry import registration_of
 from apps.spatial.models import Frame, Mount
 
 _OFFSET = re.compile(r"^[+-]\d{2}:\d{2}$")
+_BATCH = 1000
 _POSITION_KEYS = ("x", "y", "z", "rotation", "tilt")
 
 
-def check_local_time(text: str, zone: str = "") -> tuple[str, str]:
+def check_local_time(text: str, zone: str = "", *, field: str = "acquired_at") -> tuple[str, str]:
     """Check an instrument's local time and its zone.
 
     Parameters
@@ -34,6 +37,8 @@ def check_local_time(text: str, zone: str = "") -> tuple[str, str]:
         ISO 8601, with or without an offset; kept as it is.
     zone : str
         IANA name or ``+hh:mm``; empty = unknown, or the offset of the text.
+    field : str
+        What a refusal names; the zone's field is named alike.
 
     Returns
     -------
@@ -45,34 +50,34 @@ def check_local_time(text: str, zone: str = "") -> tuple[str, str]:
     InvalidValueError
         No such time or zone, a zone without a time, or an offset that contradicts the zone.
     """
+    zone_field = f"{field.removesuffix('_at')}_zone"
     if not text:
         if zone:
-            raise InvalidValueError("a zone without a time says nothing; give acquired_at", field="acquired_zone")
+            raise InvalidValueError(f"a zone without a time says nothing; give {field}", field=zone_field)
         return "", ""
     try:
         moment = dt.datetime.fromisoformat(text)
     except ValueError as error:
         raise InvalidValueError(
-            f"{text!r} is no ISO 8601 time, such as 2024-05-03T14:07:09 or 2024-05-03T14:07:09+02:00",
-            field="acquired_at",
+            f"{text!r} is no ISO 8601 time, such as 2024-05-03T14:07:09 or 2024-05-03T14:07:09+02:00", field=field
         ) from error
     offset = moment.utcoffset()
     if zone:
-        stated = _zone_offset(zone, moment)
+        stated = _zone_offset(zone, moment, zone_field)
         if offset is not None and offset != stated:
-            raise InvalidValueError(f"acquired_at has another offset than {zone!r} had then", field="acquired_zone")
+            raise InvalidValueError(f"{field} has another offset than {zone!r} had then", field=zone_field)
         return text, zone
     return text, _offset_text(offset) if offset is not None else ""
 
 
-def _zone_offset(zone: str, moment: dt.datetime) -> dt.timedelta | None:
+def _zone_offset(zone: str, moment: dt.datetime, field: str) -> dt.timedelta | None:
     try:
         if _OFFSET.match(zone):
             return dt.datetime.strptime(zone, "%z").utcoffset()
         return moment.replace(tzinfo=ZoneInfo(zone)).utcoffset()
     except (ValueError, LookupError, OSError) as error:
         raise InvalidValueError(
-            f"{zone!r} is no time zone; give an IANA name such as Europe/Vienna, or +hh:mm", field="acquired_zone"
+            f"{zone!r} is no time zone; give an IANA name such as Europe/Vienna, or +hh:mm", field=field
         ) from error
 
 
@@ -155,6 +160,9 @@ def create_acquisition(
     series: Series | None = None,
     series_index: int | None = None,
     elapsed_h: float | None = None,
+    tags: Sequence[str] = (),
+    key_values: Mapping[str, Any] | None = None,
+    external_ids: Mapping[str, str] | None = None,
 ) -> Acquisition:
     """Record an act of measuring; its files follow.
 
@@ -174,6 +182,8 @@ def create_acquisition(
         Stage reading: x, y, z (um), rotation, tilt (deg).
     series_index : int, optional
         Place in the series; the next free one by default.
+    tags, key_values, external_ids : optional
+        Labels, facts without a field of their own, and ids by scheme.
 
     Raises
     ------
@@ -202,11 +212,12 @@ def create_acquisition(
         series=series,
         elapsed_h=elapsed_h,
         created_by=actor,
+        **clean_acquisition_words({"tags": tags, "key_values": key_values or {}, "external_ids": external_ids or {}}),
     )
     with record.act("create_acquisition", actor=actor, project=project.pk) as act:
         acquisition.series_index = _series_place(series, specimen, series_index)
         acquisition.save(force_insert=True)
-        act.created(acquisition, attributes=_facts(acquisition))
+        act.created(acquisition, attributes=_facts(acquisition), erasable=erasable_words(acquisition))
         for thing in (specimen, acquisition.state, acquisition.instrument, mount):
             if thing is not None:
                 act.used_in(acquisition, thing, role=str(thing._meta.verbose_name))
@@ -307,13 +318,40 @@ def _plain(value: Any) -> Any:
 
 
 def _move_images(row: Acquisition, former: str, specimen: Specimen, state: State, act: record.Act) -> None:
-    """Take along the images, their frames, and the images that were made from them."""
-    own = list(row.images.values_list("pk", flat=True))
-    made = graph.descendants(own, limit=django_settings.CORR_LINEAGE_LIMIT) if own else []
-    images = Image.objects.filter(pk__in={*own, *made}, state_id=former)
-    frames = {pk for pair in images.values_list("frame_id", "calibrated_frame_id") for pk in pair}
+    """Take along the images, their frames, the images that were made from them, and outside work on any of it."""
     change = {"specimen": str(specimen.pk), "state": str(state.pk)}
-    for image in images:
-        act.changed(image, before={"specimen": str(image.specimen_id), "state": str(image.state_id)}, after=change)
-    images.update(specimen=specimen, state=state)
-    Frame.objects.filter(pk__in=frames - {None}).update(specimen=specimen, state=state)
+    moving = _made_from(row)
+    for begin in range(0, len(moving), _BATCH):
+        images = Image.objects.filter(pk__in=moving[begin : begin + _BATCH], state_id=former)
+        frames = {pk for pair in images.values_list("frame_id", "calibrated_frame_id") for pk in pair}
+        for image in images:
+            act.changed(image, before={"specimen": str(image.specimen_id), "state": str(image.state_id)}, after=change)
+        images.update(specimen=specimen, state=state)
+        Frame.objects.filter(pk__in=frames - {None}).update(specimen=specimen, state=state)
+    left = OutsideActivity.objects.filter(received__acquisition=row).values_list("pk", flat=True)
+    for work in OutsideActivity.objects.filter(pk__in={*moving, *left}, state_id=former):
+        act.informed(work)
+        act.changed(work, before={"specimen": str(work.specimen_id), "state": str(work.state_id)}, after=change)
+        work.specimen, work.state = specimen, state
+        work.save(update_fields=["specimen", "state"])
+
+
+def _made_from(row: Acquisition) -> list[uuid.UUID]:
+    """Ids of an acquisition's images, of all that were made from them, and of outside work on them.
+
+    Raises
+    ------
+    ConflictError
+        More than one act can take along: to leave some of them with the wrong specimen would be worse.
+    """
+    own = list(row.images.values_list("pk", flat=True))
+    limit = django_settings.CORR_LINEAGE_LIMIT
+    kept = graph.Filters(types=[registration_of(model).type for model in (Image, OutsideActivity)])
+    made = graph.descendants([row.pk, *own], limit=limit + 1, filters=kept)  # the limit counts these alone
+    found = list(dict.fromkeys([*own, *made]))
+    if len(found) > limit:
+        raise ConflictError(
+            f"more than {limit} images and versions of images stem from this acquisition; "
+            "so many are not moved at once, and none was"
+        )
+    return found

@@ -9,7 +9,7 @@ from apps.core.errors import ConflictError, InvalidValueError
 from apps.imaging.models import Image
 from apps.imaging.scale import check_spacing, missing_axes
 from apps.imaging.services.publish import create_frame, image_attributes
-from apps.imaging.services.rescale import carry_scale, next_version
+from apps.imaging.services.rescale import carry_scale, next_version, say_origin
 from apps.projects import access
 from apps.projects.models import User
 from apps.provenance import record
@@ -64,7 +64,7 @@ def calibrate_image(*, actor: User, image: Image, spacing_um: Any, spacing_u_um:
         new = next_version(old, actor, spacing=spacing)
         new.frame = create_frame(act=act, image=new)
         new.save(force_insert=True)
-        act.used(old, role="image")
+        say_origin(act, old)
         act.created(new, attributes=image_attributes(new), erasable={"name": new.name})
         act.derived(new, old, relation="revision")
         act.asserted(new, "spacing", typed)

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from apps.catalog.models import Specimen, State
+from apps.catalog.models import Calibration, Specimen, State
 from apps.core.models import Store
-from apps.imaging.models import Acquisition, Image, SourceFile
+from apps.imaging.choice import the_calibration
+from apps.imaging.models import Acquisition, Image, Modality, SourceFile
 from apps.imaging.scale import describe_frame, extent_um, missing_axes
 from apps.jobs.models import Job
 from apps.jobs.registry import ChildResult, JobFailure
 from apps.projects.models import Project
 from apps.provenance import record
-from apps.spatial.models import Frame, FrameExtent
+from apps.spatial.models import Frame, FrameExtent, Transform
+from apps.spatial.services import open_calibrated_frame
 
 _MAX_NAME = 255
 _MAX_FRAME_NAME = 200
@@ -44,8 +46,11 @@ def image_attributes(image: Image) -> dict[str, Any]:
         "corr:digest": image.store.digest,
         "corr:spacing": image.spacing,
         "corr:handedness": image.handedness,
+        "corr:signal": image.signal,
         "corr:frame": str(image.frame_id) if image.frame_id else None,
         "corr:version": image.version,
+        "corr:calibration": str(image.calibration_id) if image.calibration_id else None,
+        "corr:calibratedFrame": str(image.calibrated_frame_id) if image.calibrated_frame_id else None,
     }
     return {name: value for name, value in known.items() if value is not None}
 
@@ -58,6 +63,8 @@ def _scale(description: Mapping[str, Any], like: Image | None) -> dict[str, Any]
             "calibrated": like.calibrated,
             "frame_id": like.frame_id,
             "calibrated_frame_id": like.calibrated_frame_id,
+            "calibration_id": like.calibration_id,
+            "calibration_flags": like.calibration_flags,
             "handedness": like.handedness,
         }
     given = description.get("spacing") or {}
@@ -67,6 +74,15 @@ def _scale(description: Mapping[str, Any], like: Image | None) -> dict[str, Any]
         "calibrated": spacing is not None and not missing_axes(description["axes"], description["shape"], spacing),
         "handedness": description.get("handedness", Image.Handedness.UNKNOWN),
     }
+
+
+def _modality(description: Mapping[str, Any], acquisition: Acquisition | None, like: Image | None) -> str:
+    """The image's own: a session of one microscope leaves images of several kinds."""
+    if description.get("modality") in Modality.values:
+        return str(description["modality"])
+    if acquisition is not None:
+        return acquisition.modality
+    return like.modality if like is not None else ""
 
 
 def create_image(
@@ -89,7 +105,8 @@ def create_image(
     store : Store
         Ready, with its digest.
     description : mapping
-        ``kind``, ``axes``, ``shape``, ``dtype``; optional ``channels``, ``levels``, ``facts``, ``specimen_area``; and,
+        ``kind``, ``axes``, ``shape``, ``dtype``; optional ``channels``, ``signal`` (needed by a spectrum image),
+        ``levels``, ``facts``, ``specimen_area``, ``modality`` (else the acquisition's, or that of ``like``); and,
         without ``like``, ``spacing`` (axis -> {value, unit, source, u} or None) and ``handedness``.
     like : Image, optional
         The image whose samples these lie on: spacing with its sources, frame and handedness are taken over, so that
@@ -108,12 +125,13 @@ def create_image(
         job=job,
         name=(name.strip() or description["kind"])[:_MAX_NAME],
         kind=description["kind"],
-        modality=acquisition.modality if acquisition else like.modality if like else "",
+        modality=_modality(description, acquisition, like),
         store=store,
         axes=list(description["axes"]),
         shape=list(description["shape"]),
         dtype=description["dtype"],
         channels=list(description.get("channels") or ()),
+        signal=description.get("signal") or None,
         levels=list(description.get("levels") or ()),
         specimen_area=description.get("specimen_area") or (like.specimen_area if like else None),
         facts=dict(description.get("facts") or {}),
@@ -122,9 +140,31 @@ def create_image(
     )
     if image.calibrated and image.frame_id is None:
         image.frame = create_frame(act=act, image=image)
+    edge = _calibrate(image) if acquisition is not None else None
     image.save(force_insert=True)
     act.created(image, attributes=image_attributes(image), erasable={"name": image.name})
+    if edge is not None and image.calibration is not None:
+        act.derived(image, image.calibration)
+        act.derived(image, edge)
     return image
+
+
+def _calibrate(image: Image) -> Transform | None:
+    """Put an image not saved yet under the one calibration that holds for it, if there is exactly one.
+
+    An act of its own says so, and not the job: a job gives several images, and not all need to rest on the calibration.
+    """
+    found = the_calibration(image)
+    if found is None or image.frame is None:
+        return None
+    active = Calibration.objects.select_for_update().filter(pk=found.pk, status=Calibration.Status.ACTIVE)
+    calibration = active.first()
+    if calibration is None:  # withdrawn meanwhile
+        return None
+    with record.act("apply_calibration", actor=None, project=image.project_id, on_behalf_of=image.created_by) as act:
+        edge = open_calibrated_frame(act=act, nominal=image.frame, calibration=calibration, actor=image.created_by)
+    image.calibration, image.calibrated_frame = calibration, edge.target
+    return edge
 
 
 def publish_ingest(*, job: Job, result: ChildResult, act: record.Act) -> dict[str, Any]:
@@ -154,7 +194,7 @@ def publish_ingest(*, job: Job, result: ChildResult, act: record.Act) -> dict[st
         act.associated(record.software_agent(reader["name"], reader["version"]), role="reader")
     outputs: dict[str, Any] = {}
     for number, described in enumerate(result.value["images"], 1):
-        image = _publish_image(acquisition, job, result, described, sources[described["file"]], act)
+        image = _publish_image(acquisition, job, result, described, sources, act)
         outputs["image" if number == 1 else f"image_{number}"] = {"type": "image", "id": str(image.pk)}
     acquisition.header = result.value["header"]
     acquisition.facts = result.value["facts"]
@@ -176,7 +216,7 @@ def _publish_image(
     job: Job,
     result: ChildResult,
     described: Mapping[str, Any],
-    source: SourceFile,
+    sources: Mapping[str, SourceFile],
     act: record.Act,
 ) -> Image:
     image = create_image(
@@ -190,7 +230,9 @@ def _publish_image(
         description=described,
         name=described["name"],
     )
-    act.derived(image, source, relation="primary_source")
+    act.derived(image, sources[described["file"]], relation="primary_source")
+    for pk in described.get("side_cars", ()):
+        act.derived(image, sources[pk])
     typed = {axis: entry for axis, entry in (image.spacing or {}).items() if entry and entry["source"] == "user"}
     if typed:
         act.asserted(image, "spacing", typed)

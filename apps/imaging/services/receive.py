@@ -1,4 +1,7 @@
-"""Receive a vendor's file: streamed to staging and hashed on the way, then published under a key of its own."""
+"""Receive a file: streamed to staging and hashed on the way, then published under a key of its own.
+
+What the files belong to, and which rows they become, is said by the receipts built on this one.
+"""
 
 from __future__ import annotations
 
@@ -7,26 +10,25 @@ import os
 import re
 import time
 import unicodedata
-from collections.abc import Iterable, Iterator
+import uuid
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import IO, Any, Self, TypeVar
 
 from django.conf import settings
 from django.db import IntegrityError
+from django.db.models import Q
 
 from apps.core import storage
 from apps.core.clock import DbNow
 from apps.core.errors import ConflictError, InvalidValueError, RetryLaterError, TooLargeError
 from apps.core.models import Store
-from apps.imaging.models import Acquisition, SourceFile
-from apps.imaging.selectors import status_of
-from apps.projects import access
 from apps.projects.models import User
-from apps.provenance import record
 
+T = TypeVar("T")
 MAX_NAME = 255
 _STAGED_NAME = "received"
 # Synced while the bytes come, so that the end of a large upload waits for the disk for one such piece, not for all.
@@ -146,9 +148,9 @@ class Receipt:
     A context manager: whatever ends its body, a lost client included, removes what was staged and not committed.
     """
 
-    def __init__(self, *, actor: User, acquisition: Acquisition) -> None:
+    def __init__(self, *, actor: User, project_id: uuid.UUID) -> None:
         self.actor = actor
-        self.acquisition = acquisition
+        self.project_id = project_id
         self.incoming: list[Incoming] = []
         self._bytes = 0
         self._renewed = time.monotonic()
@@ -195,41 +197,43 @@ class Receipt:
             raise RetryLaterError("the upload stood still for so long that its staging was cleared; send it again")
         self._renewed = time.monotonic()
 
-    def commit(self) -> list[SourceFile]:
-        """Publish what came in and write its rows.
+    def publish(self, write: Callable[[], T]) -> T:
+        """Move what came in to its final keys, then write its rows.
 
-        Returns
-        -------
-        list of SourceFile
-            In the order in which the files came.
+        Parameters
+        ----------
+        write : callable
+            Opens the transaction and writes the rows, with :meth:`file_fields` of every item.
 
         Raises
         ------
-        InvalidValueError
-            No file came.
         ConflictError
-            The same bytes or the same name are in the acquisition already, or its state takes no more files.
+            Two files of the request have the same bytes, or :meth:`refuse_known` finds them there already.
         StorageFullError
             No room on the disk.
-        NotFoundError, PermissionRefusedError
-            The caller may not contribute any more.
         RetryLaterError
             The staging was cleared, or another upload came in at the same instant.
         """
-        if not self.incoming:
-            raise InvalidValueError("no file came; send multipart/form-data with `file` once or more", field="file")
         self._refuse_twins()
-        _refuse_known(self.acquisition, self.incoming)
+        self.refuse_known()
         for item in self.incoming:
-            if _same_bytes(self.acquisition, item.sha256) is None:
+            if self._same_bytes(item.sha256) is None:
                 self._renew(item.size / _SLOWEST_DISK)  # nobody renews while the disk is waited for
                 item.publish()
         self._renew()
         try:
-            return self._write_rows()
+            return write()
         except IntegrityError as error:
-            _refuse_known(self.acquisition, self.incoming)
-            raise RetryLaterError("another upload into this acquisition came in at the same instant") from error
+            self.refuse_known()
+            raise RetryLaterError("another upload to the same place came in at the same instant") from error
+
+    def refuse_known(self) -> None:
+        """Raise ConflictError for a name or bytes that are there already; what "there" is, is for a subclass to say."""
+
+    def require_files(self) -> None:
+        """Raise InvalidValueError if no file came."""
+        if not self.incoming:
+            raise InvalidValueError("no file came; send multipart/form-data with `file` once or more", field="file")
 
     def _refuse_twins(self) -> None:
         seen: dict[str, str] = {}
@@ -238,40 +242,22 @@ class Receipt:
                 raise ConflictError(f"{item.name!r} has the same bytes as {seen[item.sha256]!r}", field="file")
             seen[item.sha256] = item.name
 
-    def _write_rows(self) -> list[SourceFile]:
-        acquisition = self.acquisition
-        with record.act("receive_files", actor=self.actor, project=acquisition.project_id) as act:
-            locked = (
-                Acquisition.objects.select_for_update(of=("self",)).select_related("ingest_job").get(pk=acquisition.pk)
-            )
-            # An upload may take hours: what was allowed at its beginning is asked again.
-            access.require(User.objects.get(pk=self.actor.pk), access.Action.CONTRIBUTE, locked)
-            require_open(locked)
-            act.communicated(acquisition)
-            rows = [self._write_row(item) for item in self.incoming]
-            for row in rows:
-                act.created(
-                    row,
-                    attributes={"corr:sha256": row.sha256, "corr:bytes": row.size, "corr:mediaType": row.media_type},
-                    erasable={"file_name": row.name},
-                )
-        return rows
-
-    def _write_row(self, item: Incoming) -> SourceFile:
-        return SourceFile.objects.create(
-            acquisition=self.acquisition,
-            store=self._ready_store(item),
-            name=item.name,
-            sha256=item.sha256,
-            size=item.size,
-            media_type=item.media_type,
-            uploaded_by=self.actor,
-        )
+    def file_fields(self, item: Incoming) -> dict[str, Any]:
+        """Columns of the row of a file, its store made ready; within the transaction that writes the row."""
+        return {
+            "project_id": self.project_id,
+            "store": self._ready_store(item),
+            "name": item.name,
+            "sha256": item.sha256,
+            "size": item.size,
+            "media_type": item.media_type,
+            "uploaded_by": self.actor,
+        }
 
     def _ready_store(self, item: Incoming) -> Store:
         """The store of the bytes: one that this project has already, else the staged one made ready."""
         if not storage.path(item.store.key).is_file():
-            known = _same_bytes(self.acquisition, item.sha256)
+            known = self._same_bytes(item.sha256)
             if known is None:
                 raise RetryLaterError("a file with these bytes was removed at this instant; send it again")
             return known
@@ -286,86 +272,13 @@ class Receipt:
             raise RetryLaterError("the upload took so long that its staging was cleared; send it again")
         return item.store
 
-
-def require_open(acquisition: Acquisition) -> None:
-    """Raise ConflictError if an acquisition takes no more files: its ingest waits, runs or is done."""
-    status = status_of(acquisition)
-    if status not in ("empty", "failed"):
-        raise ConflictError(f"the acquisition is {status}; files are taken before its ingest, or after one that failed")
-
-
-def _same_bytes(acquisition: Acquisition, sha256: str) -> Store | None:
-    """The store of the same bytes elsewhere in the project; other projects are never asked, so nothing leaks."""
-    return (
-        Store.objects.filter(
-            kind=Store.Kind.FILE,
-            state=Store.State.READY,
-            source_files__sha256=sha256,
-            source_files__acquisition__project_id=acquisition.project_id,
-        )
-        .order_by("created_at")
-        .first()
-    )
+    def _same_bytes(self, sha256: str) -> Store | None:
+        """The store of the same bytes elsewhere in the project; other projects are never asked, so nothing leaks."""
+        here = Q(source_files__project_id=self.project_id) | Q(attachments__project_id=self.project_id)
+        same = Store.objects.filter(here, kind=Store.Kind.FILE, state=Store.State.READY, digest=f"sha256:{sha256}")
+        return same.order_by("created_at").first()
 
 
-def _refuse_known(acquisition: Acquisition, incoming: Iterable[Incoming]) -> None:
-    items = list(incoming)
-    there = list(acquisition.files.values_list("name", "sha256"))
-    digests = {sha256: name for name, sha256 in there}
-    names = {name for name, _ in there}
-    for item in items:
-        if item.sha256 in digests:
-            raise ConflictError(
-                f"{item.name!r}: the same bytes are in this acquisition already, as {digests[item.sha256]!r}",
-                field="file",
-                details={"sha256": item.sha256, "name": digests[item.sha256]},
-            )
-        if item.name in names:
-            raise ConflictError(
-                f"the acquisition has another file {item.name!r}; files are never replaced", field="file"
-            )
-
-
-def open_receipt(*, actor: User, acquisition: Acquisition) -> Receipt:
-    """Begin to receive files into an acquisition.
-
-    Raises
-    ------
-    NotFoundError, PermissionRefusedError
-        The caller may not contribute to its project.
-    ConflictError
-        Its ingest waits, runs or is done.
-    """
-    access.require(actor, access.Action.CONTRIBUTE, acquisition)
-    require_open(acquisition)
-    return Receipt(actor=actor, acquisition=acquisition)
-
-
-def receive_files(
-    *, actor: User, acquisition: Acquisition, files: Iterable[tuple[str, str, Iterable[bytes]]]
-) -> list[SourceFile]:
-    """Receive files that are at hand as pieces of bytes.
-
-    Parameters
-    ----------
-    actor, acquisition
-        Who gives them, and into what.
-    files : iterable of (name, media type, pieces)
-        All of them are stored, or none.
-
-    Returns
-    -------
-    list of SourceFile
-
-    Raises
-    ------
-    CorrError
-        As ``open_receipt`` and ``Receipt.commit``, for a refused name, an empty file, or too many bytes.
-    """
-    with open_receipt(actor=actor, acquisition=acquisition) as receipt:
-        for name, media_type, pieces in files:
-            item = receipt.begin(name, media_type)
-            for piece in pieces:
-                item.write(piece)
-            item.finish()
-        return receipt.commit()
+def file_attributes(row: Any) -> dict[str, Any]:
+    """What the record keeps of a file for ever; its name stays erasable."""
+    return {"corr:sha256": row.sha256, "corr:bytes": row.size, "corr:mediaType": row.media_type}

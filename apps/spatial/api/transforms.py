@@ -89,6 +89,7 @@ class TransformSerializer(StrictModelSerializer):
             "supersedes",
             "superseded_by",
             "job",
+            "calibration",
             "created_by",
             "created_at",
         ]

@@ -314,7 +314,7 @@ def withdraw_transform(*, actor: User, transform: Transform, reason: str) -> lis
     InvalidValueError
         No reason.
     ConflictError
-        It is withdrawn already.
+        It is withdrawn already, or it is the factor of a calibration.
     """
     access.require(actor, access.Action.CONTRIBUTE, transform)
     reason = clean_text(reason, field="reason", max_length=TEXT_LENGTH, required=True)
@@ -322,6 +322,12 @@ def withdraw_transform(*, actor: User, transform: Transform, reason: str) -> lis
         locked = Transform.objects.select_for_update().get(pk=transform.pk)
         if locked.status == Transform.Status.WITHDRAWN:
             raise ConflictError("the transform is withdrawn already")
+        if locked.calibration_id is not None:
+            raise ConflictError(
+                "the transform is the factor of a calibration and stands with it; withdraw the calibration, or take it "
+                "off the image with POST images/{id}/apply-calibration/ {calibration: null, reason}",
+                details={"calibration": str(locked.calibration_id)},
+            )
         stale = mark_stale(act, cause=locked.pk, reason=reason, except_types=(DECISION_TYPE,))
         _decide(act, locked, Transform.Status.WITHDRAWN, reason, actor)
         act.invalidated(locked, reason=reason)

@@ -17,6 +17,8 @@ from analyses.sdk.omezarr import StoreReader, open_store
 AXES = ("z", "y", "x")
 MAX_EDGE = 1024
 _LIMIT_SAMPLES = 1 << 22
+BINS = 128
+_MANY_LABELS = 1024
 _STRETCH = (0.5, 99.5)  # percentiles that become black and white
 # Okabe and Ito's palette, which most colour-blind readers tell apart; label 0, as a rule the background, is dark.
 _PALETTE = np.array(
@@ -30,13 +32,17 @@ _BACKGROUND = np.array((24, 34, 42), np.uint8)
 
 @dataclass(frozen=True)
 class Plane:
-    """Which plane is wanted: the axis it is normal to, its sample on the full-resolution level, channel and time."""
+    """Which plane is wanted: the axis it is normal to, its sample on the full-resolution level, channel and time.
+
+    ``window``: the grey values that become black and white; the usual ones where it is None.
+    """
 
     axis: str
     index: int
     channel: int = 0
     time: int = 0
     edge: int = MAX_EDGE
+    window: tuple[float, float] | None = None
 
 
 def plane_axes(axis: str) -> tuple[str, str]:
@@ -62,11 +68,43 @@ def render(path: Path, plane: Plane, *, labels: bool) -> bytes:
     if labels:
         picture = Picture.fromarray(_coloured(samples), "RGB")
     else:
-        picture = Picture.fromarray(_grey(samples, *_limits(path, plane.channel, plane.time)), "L")
+        limits = plane.window or _limits(path, plane.channel, plane.time)
+        picture = Picture.fromarray(_grey(samples, *limits), "L")
     picture.thumbnail((plane.edge, plane.edge))
     buffer = io.BytesIO()
     picture.save(buffer, "PNG", compress_level=4)
     return buffer.getvalue()
+
+
+@lru_cache(maxsize=256)
+def labels_in(path: Path) -> tuple[int, ...]:
+    """Return the values on the coarsest level of a label store, ascending; a store never changes."""
+    reader = open_store(path)
+    return tuple(int(value) for value in np.unique(reader.level(len(reader.levels) - 1)[...])[:_MANY_LABELS])
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """Counts between equal steps from ``low`` to ``high``; ``black`` and ``white`` are the usual window."""
+
+    low: float
+    high: float
+    counts: tuple[int, ...]
+    black: float
+    white: float
+
+
+@lru_cache(maxsize=256)
+def histogram(path: Path, channel: int, time: int) -> Histogram:
+    """Return the grey values of the coarsest level, for the eye: how the samples lie, and the usual window."""
+    samples = _coarse(path, channel, time)
+    black, white = _limits(path, channel, time)
+    if samples.size == 0:
+        return Histogram(0.0, 1.0, (0,) * BINS, black, white)
+    low, high = float(samples.min()), float(samples.max())
+    high = high if high > low else low + 1.0
+    counts, _ = np.histogram(samples, BINS, (low, high))
+    return Histogram(low, high, tuple(int(count) for count in counts), black, white)
 
 
 def _read(reader: StoreReader, plane: Plane) -> npt.NDArray[Any]:
@@ -105,6 +143,15 @@ def _edges(reader: StoreReader, number: int, plane: Plane) -> list[int]:
 @lru_cache(maxsize=256)
 def _limits(path: Path, channel: int, time: int) -> tuple[float, float]:
     """Return the grey values that become black and white, from the coarsest level; a store never changes."""
+    finite = _coarse(path, channel, time)
+    if finite.size == 0:
+        return 0.0, 1.0
+    low, high = np.percentile(finite, _STRETCH)
+    return float(low), float(high) if high > low else float(low) + 1.0
+
+
+def _coarse(path: Path, channel: int, time: int) -> npt.NDArray[Any]:
+    """Return the finite samples of the coarsest level, of its middle plane where that is large."""
     reader = open_store(path)
     array = reader.level(len(reader.levels) - 1)
     sizes = dict(zip(reader.axes, array.shape, strict=True))
@@ -112,11 +159,7 @@ def _limits(path: Path, channel: int, time: int) -> tuple[float, float]:
     if int(np.prod([sizes.get(name, 1) for name in AXES])) > _LIMIT_SAMPLES:
         fixed["z"] = sizes.get("z", 1) // 2
     samples = array[tuple(fixed.get(name, slice(None)) for name in reader.axes)]
-    finite = samples[np.isfinite(samples)] if samples.dtype.kind == "f" else samples.ravel()
-    if finite.size == 0:
-        return 0.0, 1.0
-    low, high = np.percentile(finite, _STRETCH)
-    return float(low), float(high) if high > low else float(low) + 1.0
+    return samples[np.isfinite(samples)] if samples.dtype.kind == "f" else samples.ravel()
 
 
 def _grey(samples: npt.NDArray[Any], low: float, high: float) -> npt.NDArray[np.uint8]:

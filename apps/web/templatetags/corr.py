@@ -8,6 +8,7 @@ from typing import Any
 
 from django import template
 
+from apps.imaging.selectors import acquired_of
 from apps.web.present import lengths, numbers, sentences
 
 register = template.Library()
@@ -113,3 +114,16 @@ def extent(image: Any) -> str:
 def get(mapping: Mapping[Any, Any], key: Any) -> Any:
     """The entry of a mapping."""
     return mapping.get(key)
+
+
+@register.filter
+def any_tag(facts: Any) -> bool:
+    """True where a fact says how it stands in its file."""
+    return any(row.tag or row.raw for row in facts)
+
+
+@register.filter
+def acquired(acquisition: Any) -> str:
+    """When an acquisition was made, as typed or as its files say."""
+    found = acquired_of(acquisition)
+    return f"{found['value']} {found['zone'] or '(zone unknown)'}" if found["value"] else "time not stated"

@@ -13,7 +13,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from apps.core.errors import CorrError, NotFoundError, PermissionRefusedError
 from apps.projects.models import User
@@ -21,7 +21,8 @@ from apps.projects.models import User
 View = Callable[..., HttpResponseBase]
 
 
-def _translated(view: View, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+def translated(view: View, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+    """Call a view; a refusal becomes the 404 or the 403 page."""
     try:
         return view(request, *args, **kwargs)
     except NotFoundError as error:
@@ -37,28 +38,40 @@ def page(view: View) -> View:
     @login_required
     @wraps(view)
     def wrapped(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        return _translated(view, request, *args, **kwargs)
+        return translated(view, request, *args, **kwargs)
 
     return wrapped
 
 
-def button(back: str) -> Callable[[Callable[[HttpRequest, uuid.UUID], tuple[str, uuid.UUID]]], View]:
+def form(view: View) -> View:
+    """A page with a form of its own: GET shows it, POST takes it; what is not visible is a 404 page."""
+
+    @require_http_methods(["GET", "POST"])
+    @login_required
+    @wraps(view)
+    def wrapped(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        return translated(view, request, *args, **kwargs)
+
+    return wrapped
+
+
+def button(back: str) -> Callable[[Callable[..., tuple[str, uuid.UUID]]], View]:
     """A form's action: does one thing through a service, then goes to a page named ``back`` with a message.
 
     The view returns what to say and the id of the page to go to.  A refusal is said on the page of the form; what
     is not visible is a 404 page, what is not allowed a 403 page.
     """
 
-    def decorate(view: Callable[[HttpRequest, uuid.UUID], tuple[str, uuid.UUID]]) -> View:
+    def decorate(view: Callable[..., tuple[str, uuid.UUID]]) -> View:
         @require_POST
         @login_required
         @wraps(view)
-        def wrapped(request: HttpRequest, pk: uuid.UUID) -> HttpResponseBase:
-            return _translated(_acted, request, pk)
+        def wrapped(request: HttpRequest, pk: uuid.UUID, **kwargs: Any) -> HttpResponseBase:
+            return translated(_acted, request, pk, **kwargs)
 
-        def _acted(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
+        def _acted(request: HttpRequest, pk: uuid.UUID, **kwargs: Any) -> HttpResponse:
             try:
-                said, pk = view(request, pk)
+                said, pk = view(request, pk, **kwargs)
                 messages.success(request, said)
             except (NotFoundError, PermissionRefusedError):
                 raise

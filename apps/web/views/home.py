@@ -1,43 +1,33 @@
-"""Home and project pages."""
+"""The home page: what waits for me, what runs, what is new."""
 
 from __future__ import annotations
 
-import uuid
-
-from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
-from apps.web import selectors
+from apps.web import selectors, waiting
 from apps.web.views.base import account, page
-
-_PER_PAGE = 60
 
 
 @page
 def home(request: HttpRequest) -> HttpResponse:
-    """My projects, recent specimens, jobs and numbers."""
+    """What waits for me, running jobs, recent specimens and numbers, my projects."""
     user = account(request)
     context = {
+        "here": "home",
+        "waiting": waiting.for_account(user),
         "projects": selectors.projects_of(user),
         "specimens": selectors.recent_specimens(user),
         "jobs": selectors.recent_jobs(user),
+        "active": waiting.anything_runs(user),
         "numbers": selectors.recent_numbers(user),
     }
     return render(request, "web/home.html", context)
 
 
 @page
-def project(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
-    """One project: specimens, members, jobs, numbers."""
+def running(request: HttpRequest) -> HttpResponse:
+    """The list of jobs, asked for anew while one of them runs."""
     user = account(request)
-    row = selectors.project(user, pk)
-    specimens = Paginator(selectors.project_specimens(row), _PER_PAGE).get_page(request.GET.get("page"))
-    context = {
-        "project": row,
-        "specimens": specimens,
-        "members": selectors.members(row),
-        "jobs": selectors.recent_jobs(user, project=row),
-        "numbers": selectors.recent_numbers(user, project=row, limit=12),
-    }
-    return render(request, "web/project.html", context)
+    context = {"jobs": selectors.recent_jobs(user), "active": waiting.anything_runs(user)}
+    return render(request, "web/parts/jobs_live.html", context)

@@ -5,21 +5,27 @@ from __future__ import annotations
 import hashlib
 import uuid
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotModified
 from django.shortcuts import render
 
 from analyses.sdk.omezarr import StoreError
+from analyses.sdk.omezarr_spectrum import sum_image_path
 from apps.core import storage
 from apps.core.errors import InvalidValueError
 from apps.core.models import Store
+from apps.imaging import selectors as imaging
 from apps.imaging import services
 from apps.imaging.models import Image
 from apps.projects import access
 from apps.web import selectors
 from apps.web.present import slices
+from apps.web.present.contrast import Contrast, contrast_of, window_of
+from apps.web.present.facts import FactRow, fact_rows
 from apps.web.present.lengths import ScaleBar, field_of, samples_of, scale_bar
+from apps.web.present.lines import lines_within
 from apps.web.present.scale import has_assumed_spacing, spacing_sentence, spacings
 from apps.web.views.base import account, button, page
 
@@ -35,6 +41,8 @@ class Section:
     down: str
     aspect: float
     bar: ScaleBar | None
+    columns: int = 1
+    rows: int = 1
 
 
 def sections_of(image: Image) -> list[Section]:
@@ -51,8 +59,14 @@ def sections_of(image: Image) -> list[Section]:
         width, height = field_of(image, across), field_of(image, down)
         aspect = width / height if width and height else counts.get(across, 1) / counts.get(down, 1)
         count = counts.get(axis, 1)
-        found.append(Section(axis, count // 2, count, across, down, aspect, scale_bar(width)))
+        found.append(
+            Section(axis, count // 2, count, across, down, aspect, scale_bar(width), *_grid(counts, across, down))
+        )
     return found
+
+
+def _grid(counts: dict[str, int], across: str, down: str) -> tuple[int, int]:
+    return counts.get(across, 1), counts.get(down, 1)
 
 
 @page
@@ -62,6 +76,8 @@ def image(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     row = selectors.image(user, pk)
     selectors.marked([row])
     successor = getattr(row, "superseded_by", None)
+    may_contribute = access.allowed(user, access.Action.CONTRIBUTE, row)
+    window = window_of(request.GET.get("low", ""), request.GET.get("high", ""))
     context = {
         "image": row,
         "readable": row.store.state == Store.State.READY,
@@ -71,24 +87,34 @@ def image(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
         "spacing_sentence": spacing_sentence(row),
         "assumed": has_assumed_spacing(row),
         "successor": successor,
-        "can_calibrate": successor is None and access.allowed(user, access.Action.CONTRIBUTE, row),
+        "can_calibrate": successor is None and may_contribute,
+        "may_contribute": may_contribute,
+        "window": window,
+        "histogram": _histogram(row, _whole(request, "c"), window),
         "form_axes": _axes_to_state(row),
         "derived": selectors.derived_from(row),
+        "lines": lines_within(row.signal) if row.kind == Image.Kind.SPECTRUM else (),
+        "calibration": imaging.calibration_of(row),
+        "acquired": imaging.acquired_of(row.acquisition) if row.acquisition else None,
         "facts": _facts(row),
     }
     return render(request, "web/image.html", context)
 
 
-def _facts(row: Image) -> list[tuple[str, Any, str]]:
-    """Return name, entry and source of every fact of the image and its acquisition; plain values are the software's."""
+def _histogram(row: Image, channel: int, window: tuple[float, float] | None) -> Contrast | None:
+    """Return the grey values of an image; none of labels, and none where the bytes cannot be read."""
+    if row.kind not in (Image.Kind.INTENSITY, Image.Kind.SPECTRUM) or row.store.state != Store.State.READY:
+        return None
+    try:
+        return contrast_of(slices.histogram(_samples_path(row), channel, 0), window)
+    except (StoreError, OSError):
+        return None
+
+
+def _facts(row: Image) -> list[FactRow]:
+    """Return every fact of the image and its acquisition; plain values are the software's."""
     merged: dict[str, Any] = {**(row.acquisition.facts if row.acquisition else {}), **row.facts}
-    return [(name, entry, _source(entry)) for name, entry in sorted(merged.items())]
-
-
-def _source(entry: Any) -> str:
-    words = {"file": "read from the file", "derived": "derived", "user": "typed by hand"}
-    source = entry.get("source", "") if isinstance(entry, dict) else ""
-    return words.get(source, str(source) or "derived")
+    return fact_rows(merged)
 
 
 def _whole(request: HttpRequest, name: str, default: int = 0) -> int:
@@ -137,7 +163,8 @@ def slice_png(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     counts = samples_of(row.axes, row.shape)
     edge = min(max(_whole(request, "edge", slices.MAX_EDGE), 16), slices.MAX_EDGE)
     index = _whole(request, "index", counts.get(axis, 1) // 2)
-    plane = slices.Plane(axis, index, _whole(request, "c"), _whole(request, "t"), edge)
+    window = window_of(request.GET.get("low", ""), request.GET.get("high", ""))
+    plane = slices.Plane(axis, index, _whole(request, "c"), _whole(request, "t"), edge, window)
     tag = f'"{hashlib.sha256(f"{row.store.digest} {row.kind} {plane}".encode()).hexdigest()[:32]}"'
     if request.headers.get("If-None-Match") == tag:
         return HttpResponseNotModified()
@@ -147,10 +174,16 @@ def slice_png(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     return response
 
 
+def _samples_path(row: Image) -> Path:
+    """Return the store that is drawn: of a spectrum image the sum of its spectra."""
+    path = storage.path(row.store.key)
+    return sum_image_path(path) if row.kind == Image.Kind.SPECTRUM else path
+
+
 def _draw(row: Image, plane: slices.Plane) -> bytes:
     if row.store.state != Store.State.READY:
         raise Http404("the bytes of this image are not there")
     try:
-        return slices.render(storage.path(row.store.key), plane, labels=row.kind == Image.Kind.LABELS)
+        return slices.render(_samples_path(row), plane, labels=row.kind == Image.Kind.LABELS)
     except (StoreError, OSError) as error:
         raise Http404("the store of this image cannot be read") from error

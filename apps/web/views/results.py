@@ -12,12 +12,15 @@ from django.http.response import HttpResponseBase, StreamingHttpResponse
 from django.shortcuts import render
 
 from apps.core.models import Store
+from apps.projects import access
+from apps.projects.models import User
 from apps.results import selectors as results
+from apps.results import services
 from apps.results.models import Property, Table
 from apps.web import selectors
 from apps.web.lineage import story_of
 from apps.web.present import numbers, scale, sentences
-from apps.web.views.base import account, page
+from apps.web.views.base import account, button, page
 
 logger = logging.getLogger(__name__)
 
@@ -71,8 +74,49 @@ def number(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
         "beside": [(item, scale.effect(item.scale_exponent), sentences.meaning(item)) for item in [row, *beside]],
         "materials": selectors.material_values(row.job.params),
         "story": story_of(row, user),
+        **_decisions(row, user),
     }
     return render(request, "web/number.html", context)
+
+
+def _decisions(row: Property, user: User) -> dict[str, Any]:
+    """Return what was decided about a number, and what the caller may decide."""
+    state = results.review_status(row)
+    manages = access.allowed(user, access.Action.MANAGE, row)
+    reviews = access.allowed(user, access.Action.CONTRIBUTE, row) and row.job.created_by_id != user.pk
+    return {
+        "review_state": state,
+        "review": results.last_review(row),
+        "release": results.current_release(row),
+        "may_review": reviews,
+        "may_release": manages and state == "approved" and not row.is_stale,
+        "may_withdraw": manages and state == "released",
+    }
+
+
+@button("property")
+def review(request: HttpRequest, pk: uuid.UUID) -> tuple[str, uuid.UUID]:
+    """Approve or reject a number that another person had made."""
+    user, given = account(request), request.POST
+    row = selectors.one_number(user, pk)
+    services.review_result(actor=user, row=row, verdict=given.get("verdict", ""), comment=given.get("comment", ""))
+    return "Your review was recorded.", pk
+
+
+@button("property")
+def release(request: HttpRequest, pk: uuid.UUID) -> tuple[str, uuid.UUID]:
+    """Give an approved number out for use."""
+    user = account(request)
+    services.release_result(actor=user, row=selectors.one_number(user, pk), comment=request.POST.get("comment", ""))
+    return "The number was released.", pk
+
+
+@button("property")
+def withdraw_release(request: HttpRequest, pk: uuid.UUID) -> tuple[str, uuid.UUID]:
+    """End the release of a number."""
+    user = account(request)
+    services.withdraw_release(actor=user, row=selectors.one_number(user, pk), reason=request.POST.get("reason", ""))
+    return "The release was withdrawn.", pk
 
 
 def _of_labels(row: Property, beside: list[Property]) -> list[Property]:

@@ -99,9 +99,11 @@ class TestConductivity:
 
     def test_errors_and_interval(self):
         params = {**PHASES, "error_parts": ["voxel", "boundary"]}
-        out = run_plugin(conductivity.SPEC, params, labels_of(ball(16, 6)))["tensor"]
+        out = run_plugin(conductivity.SPEC, params, labels_of(ball(16, 3)))["tensor"]
         assert set(out.error) == {"solver", "voxel", "boundary", "constituents"}
         assert out.interval.contains == ("solver", "voxel", "boundary", "constituents")
+        assert set(out.facts["not_contained"]) == {"segmentation", "rve", "scale"}
+        assert out.facts["phases_without_u"] == [1]
         half = (numbers(out.interval.high) - numbers(out.interval.low))[0, 0] / 2
         parts = {name: numbers(part)[0, 0] for name, part in out.error.items()}
         expected = parts["solver"] + parts["voxel"] + parts["boundary"] + 1.959964 * parts["constituents"]

@@ -206,6 +206,21 @@ def test_blocks_do_not_change_the_thickness(shape):
     assert whole.voxels.sum() == array.sum()
 
 
+@pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (2.0, 0.5, 0.5), (1.5, 1.1, 0.7)])
+def test_the_thickness_goes_with_the_spacing_whatever_its_rounding(spacing):
+    array = random_labels(4, (24, 22, 20), 0.7) > 0
+    array[4:18, 3:17, 5:16] = True
+
+    def read(start, stop):
+        return array[start:stop]
+
+    once = local_thickness(read, array.shape, spacing)
+    for factor in (1.05, 0.97, 1 / 3, 1e-3, 12345.678):
+        scaled = local_thickness(read, array.shape, tuple(edge * factor for edge in spacing))
+        assert np.array_equal(scaled.voxels, once.voxels), factor
+        np.testing.assert_allclose(scaled.diameters, once.diameters * factor, rtol=1e-12)
+
+
 def test_empty_full_and_mismatched_are_refused():
     zeros, ones = (image_value(np.full((3, 4, 5), v, np.uint8), kind="labels") for v in (0, 1))
     assert expect_failure(SPEC, {}, {"labels": zeros})[0] == "phase_absent"

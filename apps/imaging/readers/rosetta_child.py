@@ -1,0 +1,106 @@
+"""The process that rosettasciio runs in: it decodes one file into plain arrays and a header in JSON.
+
+    python -P rosetta_child.py PLUGIN FILE FOLDER MOST_BYTES SECONDS
+
+The library and its compiled parts trust what a file says of itself: a cut file can end the process that reads it.  So
+it has one of its own, and this is the only place that imports it.  Nothing of this program is imported here.
+``FOLDER`` gets ``signals.json`` and one ``.npy`` a signal; a signal of more than ``MOST_BYTES`` is described and not
+decoded.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import logging
+import math
+import resource
+import signal
+import sys
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rsciio import bruker, digitalmicrograph
+
+_MODULES = {"bruker": bruker, "digitalmicrograph": digitalmicrograph}
+_PR_SET_PDEATHSIG = 1
+_MOST_AT_ONCE = 4 << 30
+_LONGEST_LIST = 64
+_DEEPEST = 24
+
+
+def main() -> None:
+    """Decode, and say in JSON what was found or why nothing was."""
+    plugin, file, folder, most, seconds = sys.argv[1:]
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_CPU, (int(seconds), int(seconds)))
+    warnings.simplefilter("ignore")
+    logging.disable(logging.CRITICAL)
+    module = _MODULES[plugin]
+    try:
+        signals = [found for found in module.file_reader(file, lazy=True) if found["data"].size]
+        said: dict[str, Any] = {"signals": [_written(s, n, Path(folder), int(most)) for n, s in enumerate(signals)]}
+    except Exception as error:  # noqa: BLE001 - the library raises whatever the bytes lead it to
+        said = {"error": f"{type(error).__name__} {error}"[:400]}
+    (Path(folder) / "signals.json").write_text(json.dumps(said))
+
+
+def _written(found: Mapping[str, Any], number: int, folder: Path, most: int) -> dict[str, Any]:
+    data = found["data"]
+    described = {
+        "shape": list(data.shape),
+        "dtype": str(data.dtype) if data.dtype.names is None else "structured",
+        "axes": [_plain(axis) for axis in found["axes"]],
+        "metadata": _plain(found["metadata"]),
+        "original_metadata": _plain(found["original_metadata"]),
+    }
+    at_once = data.nbytes if isinstance(data, np.ndarray) else max(_block_bytes(data), data.itemsize)
+    if data.dtype.kind not in "biuf" or data.nbytes > most or at_once > _MOST_AT_ONCE:
+        return described
+    name = f"{number}.npy"
+    target = np.lib.format.open_memmap(folder / name, "w+", data.dtype.newbyteorder("<"), data.shape)
+    _fill(target, data)
+    target.flush()
+    return described | {"file": name}
+
+
+def _block_bytes(data: Any) -> int:
+    return int(math.prod(max(sizes) for sizes in data.chunks) * data.dtype.itemsize)
+
+
+def _fill(target: Any, data: Any) -> None:
+    """Copy block by block, as the library decodes them."""
+    if isinstance(data, np.ndarray):
+        target[...] = data
+        return
+    for at in np.ndindex(*data.numblocks):
+        starts = [sum(sizes[:n]) for sizes, n in zip(data.chunks, at, strict=True)]
+        place = tuple(slice(s, s + sizes[n]) for s, sizes, n in zip(starts, data.chunks, at, strict=True))
+        target[place] = data.blocks[at].compute(scheduler="synchronous")
+
+
+def _plain(value: Any, depth: int = 0) -> Any:
+    """Values for JSON; long tables (colours, curves) by their length, what lies too deep not at all."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, bytes):
+        value = value.decode("utf-8", "replace")
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, Mapping):
+        return "..." if depth >= _DEEPEST else {str(key): _plain(item, depth + 1) for key, item in value.items()}
+    if isinstance(value, list | tuple) or (isinstance(value, np.ndarray) and value.dtype.kind in "biuf"):
+        if np.size(value) > _LONGEST_LIST if isinstance(value, np.ndarray) else len(value) > _LONGEST_LIST:
+            return f"{len(value)} values"
+        return "..." if depth >= _DEEPEST else [_plain(item, depth + 1) for item in value]
+    return str(value).encode("utf-8", "replace").decode("utf-8")[:10_000]
+
+
+if __name__ == "__main__":
+    main()
