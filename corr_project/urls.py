@@ -10,8 +10,9 @@ from apps.web.views.account import account_page
 
 admin.site.site_header = admin.site.site_title = "Corrspace"
 admin.site.index_title = "Administration"
-admin.site.login = secure_admin_login(admin.site.login)  # one door, with one lock
-admin.site.password_change = account_page  # one place too: a new password revokes tokens
+# One door, with one lock; and one place for a new password, which revokes tokens.
+admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]
+admin.site.password_change = account_page  # type: ignore[method-assign,assignment]
 
 # Addresses of the provider's log-in, and the pages on which allauth says what went wrong there.
 PROVIDER = (

@@ -270,8 +270,7 @@ def _recentred(centre: Vector) -> npt.NDArray[np.float64]:
     """From entries of a map of ``p - centre`` to those of the map of ``p``: the offset loses ``A centre``."""
     block = np.eye(4)
     block[3, :3] = -centre
-    shift: npt.NDArray[np.float64] = np.kron(np.eye(3), block)
-    return shift
+    return np.kron(np.eye(3), block).astype(np.float64)
 
 
 def _leave_one_out(kind: Kind, p: Vector, q: Vector, weights: Vector, planar: bool) -> Vector:

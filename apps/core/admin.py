@@ -71,7 +71,7 @@ class ServiceForm(forms.ModelForm):  # type: ignore[type-arg]
         return self.instance
 
 
-class ServiceAdmin(ModelAdmin):  # type: ignore[type-arg]
+class ServiceAdmin(ModelAdmin):  # type: ignore[misc]
     """Rows as the caller may see them, read only; adding and changing where a service is named, deleting never.
 
     Subclasses set ``narrow``, a function of queryset and account that leaves the rows the account may see: who sees
@@ -193,7 +193,7 @@ class ServiceAdmin(ModelAdmin):  # type: ignore[type-arg]
         raise ImproperlyConfigured("rows are not deleted here")
 
 
-class ReadOnlyInline(TabularInline):  # type: ignore[type-arg]
+class ReadOnlyInline(TabularInline):  # type: ignore[misc]
     """Rows that belong to another, shown beneath it and never written there."""
 
     extra = 0

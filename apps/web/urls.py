@@ -8,7 +8,7 @@ from apps.web.views.login import LogIn
 
 urlpatterns = [
     path("", home.home, name="home"),
-    path("jobs/running/", home.running, name="home-jobs"),
+    path("running/", home.running, name="home-jobs"),
     path("login/", LogIn.as_view(), name="login"),
     path("login/", LogIn.as_view(), name="account_login"),  # the name that allauth asks for
     path("logout/", auth_views.LogoutView.as_view(), name="logout"),
@@ -17,13 +17,13 @@ urlpatterns = [
     path("account/password/", account.password, name="password"),
     path("account/tokens/", account.make_token, name="token-add"),
     path("account/tokens/<uuid:pk>/revoke/", account.revoke_token, name="token-revoke"),
-    path("projects/add/", projects.add, name="project-add"),
+    path("new-project/", projects.add, name="project-add"),
     path("projects/<uuid:pk>/", projects.project, name="project"),
     path("projects/<uuid:pk>/jobs/", projects.jobs, name="project-jobs"),
     path("projects/<uuid:pk>/members/", projects.members, name="members"),
     path("projects/<uuid:pk>/members/<uuid:member>/role/", projects.change_role, name="member-role"),
     path("projects/<uuid:pk>/members/<uuid:member>/remove/", projects.remove_member, name="member-remove"),
-    path("projects/<uuid:pk>/specimens/add/", projects.add_specimen, name="specimen-add"),
+    path("new-specimen/<uuid:pk>/", projects.add_specimen, name="specimen-add"),
     path("specimens/<uuid:pk>/", specimens.specimen, name="specimen"),
     path("specimens/<uuid:pk>/events/add/", specimens.add_event, name="event-add"),
     path("specimens/<uuid:pk>/import/", imports.start, name="specimen-import"),

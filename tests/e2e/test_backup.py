@@ -192,7 +192,8 @@ def test_a_restore_wants_an_empty_installation(taken: Taken, empty: Served) -> N
 def test_a_changed_byte_is_found_before_anything_is_written(taken: Taken, empty: Served, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(taken.backup, copy)
-    victim = max((copy / "stores").rglob("c/*"), key=lambda path: path.stat().st_size if path.is_file() else -1)
+    chunks = [path for path in (copy / "stores").rglob("*") if path.is_file() and "c" in path.parts]
+    victim = max(chunks, key=lambda path: path.stat().st_size)
     data = bytearray(victim.read_bytes())
     data[len(data) // 2] ^= 1
     victim.write_bytes(data)
@@ -208,8 +209,7 @@ def test_a_restore_killed_half_way_is_taken_up_again(taken: Taken, empty: Served
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     done = manage(empty, "restore", str(taken.backup))
-    if "was never used" in done.stderr:
-        pytest.skip("the restore had ended before it was killed")
-    assert done.returncode == 0, done.stdout + done.stderr
+    if "was never used" not in done.stderr:  # else it had ended before it was killed
+        assert done.returncode == 0, done.stdout + done.stderr
     assert manage(empty, "fsck").stdout.strip() == "0 findings"
     assert lineages(empty, taken.numbers) == taken.before

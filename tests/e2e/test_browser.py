@@ -66,18 +66,18 @@ def pages(ada: Visitor) -> dict[str, str]:
     page.get_by_role("link", name="New project").first.click()
     page.get_by_label("Name").fill("Fibres")
     page.get_by_role("button", name="Make the project").click()
-    page.wait_for_url("**/projects/*/")
+    page.wait_for_url(_page_of("projects"))
     found = {"home": "/", "project": _path(page.url)}
     page.get_by_role("link", name="New specimen").click()
     page.get_by_label("Name").fill("Coupon")
     page.get_by_role("button", name="Add the specimen").click()
-    page.wait_for_url("**/specimens/*/")
+    page.wait_for_url(_page_of("specimens"))
     found["specimen"] = _path(page.url)
     page.get_by_role("link", name="Import files").first.click()
     found["import"] = _path(page.url)
     page.get_by_label("What it is").select_option("xrm")
     page.get_by_role("button", name="Go on to the files").click()
-    page.wait_for_url("**/acquisitions/*/")
+    page.wait_for_url(_page_of("acquisitions"))
     found["acquisition"] = _path(page.url)
     page.set_input_files("#file", str(FIBRES))
     page.get_by_role("button", name="Send").click()
@@ -86,7 +86,7 @@ def pages(ada: Visitor) -> dict[str, str]:
     _confirm(page)
     page.get_by_role("heading", name="Images").wait_for()
     page.locator(".cs-tile a").first.click()
-    page.wait_for_url("**/images/*/")
+    page.wait_for_url(_page_of("images"))
     found["image"] = _path(page.url)
     page.get_by_role("link", name="Run an analysis").first.click()
     found["analyses"] = _path(page.url)
@@ -95,16 +95,21 @@ def pages(ada: Visitor) -> dict[str, str]:
     page.get_by_role("button", name="Check, and estimate the cost").click()
     page.get_by_text("All of this can be run").wait_for()
     page.get_by_role("button", name="Run it").click()
-    page.wait_for_url("**/jobs/*/")
+    page.wait_for_url(_page_of("jobs"))
     found["job"] = _path(page.url)
     page.get_by_role("link", name="Phase fractions").wait_for()
     labels = page.locator("a", has_text=": phases").first.get_attribute("href")
     assert labels is not None
     found["labels"] = labels
     page.get_by_role("link", name="Phase fractions").click()
-    page.wait_for_url("**/numbers/*/")
+    page.wait_for_url(_page_of("numbers"))
     found["number"] = _path(page.url)
     return found
+
+
+def _page_of(things: str) -> re.Pattern[str]:
+    """Address of one thing, not of a form below another."""
+    return re.compile(rf"/{things}/[0-9a-f]{{8}}-[0-9a-f-]{{27}}/$")
 
 
 def _path(url: str) -> str:
@@ -201,12 +206,12 @@ def _more(pages: dict[str, str]) -> dict[str, str]:
     return {
         "members": f"{pages['project']}members/",
         "jobs": f"{pages['project']}jobs/",
-        "new specimen": f"{pages['project']}specimens/add/",
+        "new specimen": pages["project"].replace("/projects/", "/new-specimen/"),
         "event": f"{pages['specimen']}events/add/",
         "bulk form": f"{pages['labels']}analyses/bulk.conductivity/",
         "calibrations": "/calibrations/",
         "account": "/account/",
-        "new project": "/projects/add/",
+        "new project": "/new-project/",
     }
 
 

@@ -41,7 +41,7 @@ def test_an_acquisition_is_described_without_taking_the_uploader_for_the_operato
     refused = client.post(url, {"modality": "sem", "acquired_at": "yesterday"})
     assert refused.status_code == 400
     assert 'aria-invalid="true"' in refused.content.decode()
-    assert seen_by(world.viewer).get(url).status_code == 403
+    assert seen_by(world.viewer).post(url, {"modality": "sem"}).status_code == 403
     assert seen_by(world.outsider).get(url).status_code == 404
 
 
@@ -129,7 +129,8 @@ def test_only_analyses_that_take_the_image_are_offered(world: World, seen_by: An
     assert "segment the image first" in others
     assert client.get(run_address(image, "bulk.conductivity")).status_code == 404
     assert client.get(run_address(image, "no.such")).status_code == 404
-    assert seen_by(world.viewer).get(reverse("image-analyses", args=[image.pk])).status_code == 403
+    assert seen_by(world.viewer).get(reverse("image-analyses", args=[image.pk])).status_code == 200
+    assert seen_by(world.viewer).post(run_address(image, "segmentation.threshold")).status_code == 403
 
 
 def test_a_segmentation_is_submitted_and_the_same_again_is_the_same_job(world: World, seen_by: Any) -> None:

@@ -17,7 +17,7 @@ from apps.projects import services
 from apps.projects.models import ApiToken, User
 from apps.web import selectors
 from apps.web.present.fields import Field, errors_of, filled
-from apps.web.views.base import account, form, page
+from apps.web.views.base import account, page, taken
 
 PASSWORD = (
     Field("current", "Current password", "password", required=True, autocomplete="current-password"),
@@ -64,11 +64,9 @@ def account_page(request: HttpRequest) -> HttpResponse:
     return _show(request)
 
 
-@form
+@taken
 def profile(request: HttpRequest) -> HttpResponse:
     """Change the names that are shown."""
-    if request.method == "GET":
-        return redirect("account")
     user, given = account(request), request.POST
     try:
         services.update_profile(
@@ -82,11 +80,9 @@ def profile(request: HttpRequest) -> HttpResponse:
 
 
 @sensitive_post_parameters("current", "new", "again")
-@form
+@taken
 def password(request: HttpRequest) -> HttpResponse:
     """Take another password; the session that asked stays, the tokens do not."""
-    if request.method == "GET":
-        return redirect("account")
     user, given = account(request), request.POST
     try:
         if given.get("new") != given.get("again"):
@@ -101,11 +97,9 @@ def password(request: HttpRequest) -> HttpResponse:
     return redirect("account")
 
 
-@form
+@taken
 def make_token(request: HttpRequest) -> HttpResponse:
     """Make a token; its key is on the answer to this request and nowhere else."""
-    if request.method == "GET":
-        return redirect("account")
     user, given = account(request), request.POST
     name, scope = given.get("name", "").strip(), given.get("scope", "")
     errors = {}
@@ -121,11 +115,9 @@ def make_token(request: HttpRequest) -> HttpResponse:
     return answer
 
 
-@form
+@taken
 def revoke_token(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     """Revoke one of my tokens."""
-    if request.method == "GET":
-        return redirect("account")
     user = account(request)
     token = projects.list_tokens(user).filter(pk=pk).first()
     if token is None:

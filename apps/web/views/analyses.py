@@ -29,7 +29,6 @@ def choose(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     """The analyses that take this image, and why the others do not."""
     user = account(request)
     row = selectors.image(user, pk)
-    access.require(user, access.Action.CONTRIBUTE, row)
     takes = [(plugin, choices.why_not(plugin, row)) for plugin in plugins.list_plugins()]
     context = {
         "image": row,
@@ -44,7 +43,8 @@ def run(request: HttpRequest, pk: uuid.UUID, name: str) -> HttpResponse:
     """The form of one analysis over this image; ``do`` says whether to look at the cost or to run it."""
     user = account(request)
     row = selectors.image(user, pk)
-    access.require(user, access.Action.CONTRIBUTE, row)
+    if request.method == "POST":
+        access.require(user, access.Action.CONTRIBUTE, row)
     plugin = plugins.get_plugin(name)
     if plugin is None:
         raise Http404(f"there is no analysis {name!r}")

@@ -55,6 +55,18 @@ def form(view: View) -> View:
     return wrapped
 
 
+def taken(view: View) -> View:
+    """A form's action that answers by itself, by a page with what was wrong or by going on; takes a POST alone."""
+
+    @require_POST
+    @login_required
+    @wraps(view)
+    def wrapped(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        return translated(view, request, *args, **kwargs)
+
+    return wrapped
+
+
 def button(back: str) -> Callable[[Callable[..., tuple[str, uuid.UUID]]], View]:
     """A form's action: does one thing through a service, then goes to a page named ``back`` with a message.
 

@@ -22,7 +22,7 @@ from apps.projects import access
 from apps.results.models import Property
 from apps.web.present.fields import Field, errors_of, filled
 from apps.web.selectors import marked
-from apps.web.views.base import account, form, page
+from apps.web.views.base import account, page, taken
 
 _SOON = dt.timedelta(days=30)
 _SHOWN = 100
@@ -91,13 +91,11 @@ def calibration(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     return render(request, "web/calibration.html", _context(request, row))
 
 
-@form
+@taken
 def withdraw(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     """Withdraw a calibration with the reason; everything that rests on it is marked as stale."""
     user = account(request)
     row = access.get_visible(_rows(), user, pk)
-    if request.method == "GET":
-        return redirect("calibration", pk)
     try:
         stale = services.withdraw_calibration(actor=user, calibration=row, reason=request.POST.get("reason", ""))
     except PermissionRefusedError:

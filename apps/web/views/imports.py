@@ -29,7 +29,7 @@ from apps.web import acquisitions, selectors
 from apps.web.present.facts import fact_rows
 from apps.web.present.fields import Field, errors_of, filled, number
 from apps.web.present.previews import preview_of
-from apps.web.views.base import account, button, form, page, translated
+from apps.web.views.base import account, button, form, page, taken, translated
 
 _SALT = "corr.upload"
 _TICKET_SECONDS = 86_400
@@ -75,11 +75,11 @@ def start(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     """First step: what was measured, of what, with what, by whom."""
     user = account(request)
     specimen = selectors.specimen(user, pk)
-    access.require(user, access.Action.CONTRIBUTE, specimen)
     fields = _describing(specimen)
     context: dict[str, Any] = {"specimen": specimen, "project": specimen.project, "fields": fields, "step": 1}
     if request.method == "GET":
         return render(request, "web/import.html", context)
+    access.require(user, access.Action.CONTRIBUTE, specimen)
     given = {field.name: request.POST.get(field.name, "").strip() for field in fields}
     try:
         made = services.create_acquisition(
@@ -261,13 +261,11 @@ def _confirming() -> tuple[Field, ...]:
     )
 
 
-@form
+@taken
 def ingest(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     """Take the confirmed facts and queue the ingest."""
     user = account(request)
     row = acquisitions.one(user, pk)
-    if request.method == "GET":
-        return redirect("acquisition", pk)
     access.require(user, access.Action.CONTRIBUTE, row)
     given = {field.name: request.POST.get(field.name, "").strip() for field in _confirming()}
     try:

@@ -9,7 +9,7 @@ from django.conf import settings
 from django.http import QueryDict
 
 
-class LogIn(LoginView):  # type: ignore[misc]
+class LogIn(LoginView):
     """Name and password; failures are counted by axes, see ``apps.projects.lockout``."""
 
     template_name = "web/login.html"

@@ -71,7 +71,9 @@ def add(request: HttpRequest) -> HttpResponse:
         return render(request, "web/form.html", context | {"fields": PROJECT})
     given = {field.name: request.POST.get(field.name, "") for field in PROJECT}
     try:
-        made = services.create_project(actor=user, **given)
+        made = services.create_project(
+            actor=user, name=given["name"], licence=given["licence"], description=given["description"]
+        )
     except CorrError as error:
         errors, problem = errors_of(error, given)
         context |= {"fields": filled(PROJECT, given, errors), "problem": "" if errors else problem}
@@ -172,12 +174,12 @@ def add_specimen(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     """Add a specimen to a project."""
     user = account(request)
     row = selectors.project(user, pk)
-    access.require(user, access.Action.CONTRIBUTE, row)
     fields = _specimen_fields(row)
     context: dict[str, Any] = {"project": row, "title": "New specimen", "verb": "Add the specimen"}
     context["back"] = reverse("project", args=[row.pk])
     if request.method == "GET":
         return render(request, "web/form.html", context | {"fields": filled(fields, request.GET)})
+    access.require(user, access.Action.CONTRIBUTE, row)
     given = {field.name: request.POST.get(field.name, "") for field in fields}
     try:
         made = catalog.create_specimen(

@@ -89,7 +89,7 @@ def _decisions(row: Property, user: User) -> dict[str, Any]:
         "review": results.last_review(row),
         "release": results.current_release(row),
         "may_review": reviews,
-        "may_release": manages and state == "approved" and not row.is_stale,
+        "may_release": manages and state == "approved" and not getattr(row, "is_stale", False),
         "may_withdraw": manages and state == "released",
     }
 

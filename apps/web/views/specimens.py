@@ -57,7 +57,6 @@ def add_event(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     """Record what was done to a specimen; it opens the next state."""
     user = account(request)
     row = selectors.specimen(user, pk)
-    access.require(user, access.Action.CONTRIBUTE, row)
     context: dict[str, Any] = {
         "specimen": row,
         "project": row.project,
@@ -68,6 +67,7 @@ def add_event(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     }
     if request.method == "GET":
         return render(request, "web/form.html", context | {"fields": EVENT})
+    access.require(user, access.Action.CONTRIBUTE, row)
     given = {field.name: request.POST.get(field.name, "") for field in EVENT}
     try:
         services.record_event(
