@@ -255,6 +255,9 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "AcquisitionStatusEnum": "apps.imaging.selectors.STATUSES",
         "CalibrationStatusEnum": "apps.catalog.models.Calibration.Status",
+        "MethodStatusEnum": "apps.analysis.models.MethodStatus.Status",
+        "OutsideActivityStatusEnum": ["queued", "running", "ready", "failed"],
+        "OutsideActivityKindEnum": "apps.imaging.models.OutsideActivity.Kind",
         "JobStatusEnum": "apps.jobs.models.Job.Status",
         "RoiStatusEnum": "apps.spatial.models.Roi.Status",
         "TransformStatusEnum": "apps.spatial.models.Transform.Status",

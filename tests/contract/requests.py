@@ -248,6 +248,7 @@ TARGETS = {
     "POST acquisitions/{pk}/files/": "empty",
     "POST acquisitions/{pk}/preview/": "waiting",
     "POST acquisitions/{pk}/ingest/": "waiting",
+    **dict.fromkeys(("GET images/{pk}/spectrum/", "GET images/{pk}/element-map/"), "spectrum"),
     "POST properties/{pk}/withdraw-release/": "released",
     "POST tables/{pk}/withdraw-release/": "released_table",
     "POST jobs/{pk}/cancel/": "queued",
@@ -288,16 +289,12 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "GET tables/{pk}/": ("", "?format=csv", "?format=parquet"),
     "GET lineage/{pk}/": ("", "?direction=both"),
     "POST jobs/": ("", "?dry_run=1"),
+    "GET images/{pk}/element-map/": ("?low=0.1&high=0.3",),
 }
 
 
 def short(route: Route) -> str:
-    """Name of a route without the base path of the REST surface."""
     return f"{route.method.upper()} {route.path.removeprefix(API)}" if route.is_api else route.key
-
-
-def _first_segment(path: str) -> str:
-    return path.removeprefix(API).strip("/").split("/")[0]
 
 
 def _chunk_key(world: World) -> str:
@@ -339,7 +336,7 @@ def _filled(route: Route, world: World, role: str) -> str:
         .replace("{name}", "segmentation.threshold" if "/analyses/" in path else str(list_plugins()[0]["name"]))
     )
     if "{pk}" in path:
-        thing = TARGETS.get(short(route)) or NAMES[_first_segment(path)]
+        thing = TARGETS.get(short(route)) or NAMES[path.removeprefix(API).strip("/").split("/")[0]]
         path = path.replace("{pk}", world.id(thing))
     return path
 

@@ -60,6 +60,26 @@ ROLES = (
     "staff_manager",
     "read_token",
 )
+SPECTRUM = (
+    "".join(
+        f"#{key:<12}: {value}\r\n"
+        for key, value in (
+            ("FORMAT", "EMSA/MAS Spectral Data File"),
+            ("VERSION", "1.0"),
+            ("TITLE", CANARY),
+            ("NPOINTS", "40"),
+            ("NCOLUMNS", "1"),
+            ("XUNITS", "keV"),
+            ("YUNITS", "counts"),
+            ("DATATYPE", "Y"),
+            ("XPERCHAN", "0.01"),
+            ("OFFSET", "0.0"),
+            ("SPECTRUM", "40 values"),
+        )
+    ).encode()
+    + b"".join(b"%d,\r\n" % value for value in range(40))
+    + b"#ENDOFDATA   : \r\n"
+)
 SPACING = {"spacing_um": {"x": 0.5, "y": 0.5, "z": 0.5}, "spacing_u_um": 0.01}
 
 
@@ -247,6 +267,10 @@ def _images(world: World) -> None:
         "ingest": job,
         "image": Image.objects.get(acquisition=done),
     }
+    measured = _acquisition(world, None, seed=0)
+    receive_files(actor=done.created_by, acquisition=measured, files=[(f"{CANARY}.msa", "text/plain", [SPECTRUM])])
+    _execute(start_ingest(actor=world.users["manager"], acquisition=measured), "succeeded")
+    world.things |= {"spectrum": Image.objects.get(acquisition=measured)}
 
 
 def _execute(job: Job, status: str) -> None:
