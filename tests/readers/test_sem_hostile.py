@@ -90,7 +90,7 @@ BOMB = '<!DOCTYPE x [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;&a;">]>'
         (51023, b'<?xml version="1.0"?>' + BOMB.encode() + b"<Fibics>&b;</Fibics>"),
         (65000, BOMB.encode() + b"<ImageTags>&b;</ImageTags>"),
         (34683, BOMB.encode() + b"<Metadata>&b;</Metadata>"),
-        (65000, b'<!DOCTYPE x SYSTEM "file:///a.dtd"><ImageTags></ImageTags>'),
+        (65000, b'<!DOCTYPE x SYSTEM "a.dtd"><ImageTags></ImageTags>'),
     ],
 )
 def test_xml_entities_and_document_types_are_refused(tag, data):
