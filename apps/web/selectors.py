@@ -96,7 +96,9 @@ def states_of(specimen: Specimen) -> list[State]:
 
 def images_of(specimen: Specimen) -> list[Image]:
     """The current version of every image of a specimen."""
-    rows = specimen.images.filter(superseded_by__isnull=True).select_related("acquisition", "state", "job")
+    rows = specimen.images.filter(superseded_by__isnull=True).select_related(
+        "acquisition", "state", "job", "calibration"
+    )
     return marked(rows[:IMAGE_LIMIT])
 
 
@@ -114,7 +116,7 @@ def specimen(user: User, pk: uuid.UUID) -> Specimen:
 
 def image(user: User, pk: uuid.UUID) -> Image:
     """One image with what its page needs."""
-    related = ("project", "specimen", "state", "store", "job", "frame", "calibrated_frame", "supersedes")
+    related = ("project", "specimen", "state", "store", "job", "frame", "calibrated_frame", "calibration", "supersedes")
     acquisition = ("acquisition__instrument", "acquisition__operator", "acquisition__created_by")
     return access.get_visible(Image.objects.select_related(*related, *acquisition, "superseded_by"), user, pk)
 

@@ -27,7 +27,7 @@ from tests.contract.requests import requests_of
 
 pytestmark = [pytest.mark.django_db, pytest.mark.timeout(3600)]
 
-EXAMPLES = int(os.environ.get("CORR_API_EXAMPLES", "6"))
+EXAMPLES = int(os.environ.get("CORR_API_EXAMPLES", "4"))
 SEED = 20261122
 FEWEST_OPERATIONS = 75
 

@@ -13,7 +13,7 @@ from tests.readers import samples
 from tests.readers.damage import Reader, cuts, damaged, flips
 
 SEED = 20261122
-SAMPLE = 120
+SAMPLE = 60
 SLOW_SAMPLE = 10
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.readers.fuzz import TARGETS
 
-RUNS = 3000
+RUNS = 1500
 
 
 @pytest.mark.parametrize("target", TARGETS)

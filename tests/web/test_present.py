@@ -27,6 +27,7 @@ def image(step: float | None, count: int = 100, name: str = "i") -> Any:
         shape=[1, count, count],
         spacing=spacing,
         calibrated=bool(step),
+        calibration=None,
         kind="intensity",
     )
 

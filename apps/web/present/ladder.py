@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from apps.imaging.selectors import effective_spacing
 from apps.web.present.lengths import field_of, format_length, spacing_of
 
 COARSEST_UM = 1e4
@@ -59,10 +60,11 @@ def rungs() -> list[Rung]:
 
 def bar(image: Any) -> Bar | None:
     """Return the bar of an image; None where it has no scale along x (or, failing that, y)."""
-    axis = next((a for a in ("x", "y") if spacing_of(image.spacing, a) and field_of(image, a)), None)
+    spacing = effective_spacing(image)
+    axis = next((a for a in ("x", "y") if spacing_of(spacing, a) and field_of(image, a)), None)
     if axis is None:
         return None
-    field, step = field_of(image, axis), spacing_of(image.spacing, axis)
+    field, step = field_of(image, axis), spacing_of(spacing, axis)
     if field is None or step is None:
         return None
     left, right = place(field), place(step)

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from apps.imaging.selectors import effective_spacing
+
 _UNITS = ((1e4, "cm"), (1e3, "mm"), (1.0, "µm"), (1e-3, "nm"))
 _SPATIAL = ("z", "y", "x")
 
@@ -80,7 +82,7 @@ def samples_of(axes: Sequence[str], shape: Sequence[int]) -> dict[str, int]:
 
 def field_of(image: Any, axis: str) -> float | None:
     """Return how far an image reaches along an axis, um, voxel faces included; None where it has no spacing."""
-    step = spacing_of(image.spacing, axis)
+    step = spacing_of(effective_spacing(image), axis)
     count = samples_of(image.axes, image.shape).get(axis)
     return None if step is None or count is None else step * count
 
