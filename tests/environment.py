@@ -47,12 +47,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--no-skips", action="store_true", help="fail the run if any test was skipped")
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what speaks of the other database than the one this run is on, and say what must run in one process."""
-    _leave_out_other_database(config, items)
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(_group(item)))
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Say what must run in one process; xdist reads it when the collection is complete, before other plugins may."""
+    item.add_marker(pytest.mark.xdist_group(_group(item)))
 
 
 def _group(item: pytest.Item) -> str:
@@ -66,7 +63,8 @@ def _group(item: pytest.Item) -> str:
     return folder if folder in ("contract", "bootstrap") or not rest else item.nodeid.partition("::")[0]
 
 
-def _leave_out_other_database(config: pytest.Config, items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what speaks of the other database than the one this run is on: nothing to test here, so no skip."""
     on_postgres = os.environ.get("CORR_DATABASE_URL", "").startswith(("postgres://", "postgresql://"))
     other = "sqlite_only" if on_postgres else "postgres_only"
     left_out = [item for item in items if item.get_closest_marker(other)]
