@@ -10,8 +10,10 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 
 def _own_data_root() -> None:
@@ -47,20 +49,23 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--no-skips", action="store_true", help="fail the run if any test was skipped")
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """Say what must run in one process; xdist reads it when the collection is complete, before other plugins may."""
-    item.add_marker(pytest.mark.xdist_group(_group(item)))
+class _Together(LoadScopeScheduling):
+    """Modules go to the processes of ``-n 2`` as wholes, as do folders that share an installation or a broker."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        module = nodeid.partition("::")[0]
+        folder = module.removeprefix("tests/").partition("/")[0]
+        return _SHARED.get(module) or _SHARED.get(folder) or module
 
 
-def _group(item: pytest.Item) -> str:
-    """What `pytest -n 2 --dist loadgroup` keeps together: a module, or a folder that shares an installation.
+# A broker is there once: its tests, and those that start servers and kill them, stay in one process.
+_SHARED = {"e2e": "broker", "tests/web/test_demo.py": "broker", "contract": "contract", "bootstrap": "bootstrap"}
 
-    A broker is there once: its tests, and those that start servers and kill them, stay in one process.
-    """
-    folder, _, rest = item.nodeid.removeprefix("tests/").partition("/")
-    if folder == "e2e" or item.get_closest_marker("broker"):
-        return "broker"
-    return folder if folder in ("contract", "bootstrap") or not rest else item.nodeid.partition("::")[0]
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    """Hand out the tests so."""
+    return _Together(config, log)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -17,7 +17,12 @@ from tests.factories import FrameFactory, ProjectFactory, SpecimenFactory, Trans
 pytestmark = pytest.mark.django_db
 
 # Calls of which every field is optional.
-MAY_BE_EMPTY = {"POST transforms/{pk}/accept/", "POST acquisitions/{pk}/ingest/"}
+MAY_BE_EMPTY = {
+    "POST transforms/{pk}/accept/",
+    "POST acquisitions/{pk}/ingest/",
+    "POST properties/{pk}/release/",
+    "POST tables/{pk}/release/",
+}
 
 
 def test_odd_bodies_are_refused(world, manager, nothing_stored):
@@ -232,4 +237,5 @@ def builds_there(call: Call, mutation: Mutation) -> bool:
         ("POST specimen-events/", "specimen"),
         ("POST mounts/", "specimen"),
         ("POST rois/", "frame"),
+        ("POST calibrations/{pk}/apply/", "project"),
     }
