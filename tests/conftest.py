@@ -12,6 +12,7 @@ import pytest
 import redis
 from django.test import override_settings
 
+from apps.jobs.keeper import Keeper
 from apps.provenance.testing import flushing_allowed
 
 REPO_ROOT = Path(__file__).resolve().parent.parent
@@ -29,6 +30,12 @@ def _cheap_passwords() -> Iterator[None]:
     """Hash passwords of test accounts fast: nobody guesses at these, and every test makes some."""
     with override_settings(PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"]):
         yield
+
+
+@pytest.fixture
+def no_keeper(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a job run inside the transaction of a test: the keeper's own connection cannot see its row there."""
+    monkeypatch.setattr(Keeper, "_turn", lambda self: None)
 
 
 @pytest.fixture(scope="session")

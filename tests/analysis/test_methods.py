@@ -98,6 +98,7 @@ def test_what_a_retired_plugin_gave_can_be_run_again_to_check_it(study: Study, s
     assert services.rerun(actor=study.maker, job=study.jobs["bounds"]).rerun_of_id == study.jobs["bounds"].pk
 
 
+@pytest.mark.usefixtures("no_keeper")
 def test_a_run_says_the_status_at_its_time_and_keeps_it(study: Study, staff: User) -> None:
     first = services.set_method_status(actor=staff, plugin=PLUGIN, **VALIDATION)
     given = submission(study, k=40.0)

@@ -52,6 +52,7 @@ def validate(plugin: str) -> None:
     )
 
 
+@pytest.mark.usefixtures("no_keeper")
 def test_the_derivation_of_a_released_number_names_who_measured_uploaded_validated_reviewed_and_released(
     study: Study, rita: User
 ) -> None:
