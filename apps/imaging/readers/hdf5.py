@@ -7,8 +7,11 @@ checked as they are announced, before anything is allocated.
 
 from __future__ import annotations
 
+import functools
 import math
 import struct
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,6 +49,7 @@ ERRORS = (
     ValueError,
     struct.error,
 )
+PROBE_SECONDS = 15
 _MAX_OBJECTS = 100_000
 _MAX_TEXTS = 1_000
 _MAX_TREE = 5_000
@@ -66,11 +70,41 @@ def guarded(name: str) -> Iterator[None]:
         raise MetadataError(f"{name} is not a readable HDF5 file: {said}") from error
 
 
+def probe(path: Path, name: str) -> None:
+    """Refuse a file on which libhdf5 does not come to an end, or dies: found out in a process of its own.
+
+    Raises
+    ------
+    MetadataError
+        After ``PROBE_SECONDS``, or if the process was ended by a signal.
+    """
+    stat = path.stat()
+    outcome = _probed(path.resolve(), stat.st_size, stat.st_mtime_ns)
+    if outcome is None:
+        raise MetadataError(
+            f"{name}: the HDF5 library did not come to an end within {PROBE_SECONDS} s; the file is damaged",
+            seconds=PROBE_SECONDS,
+        )
+    if outcome < 0:
+        raise MetadataError(f"{name}: the HDF5 library died on it (signal {-outcome}); the file is damaged")
+
+
+@functools.lru_cache(maxsize=8)
+def _probed(path: Path, _size: int, _changed: int) -> int | None:
+    """Exit code of the probe, None if it had to be ended; several readers ask about one file."""
+    command = [sys.executable, "-P", str(Path(__file__).with_name("hdf5_probe.py")), str(path)]
+    try:
+        return subprocess.run(command, check=False, capture_output=True, timeout=PROBE_SECONDS).returncode
+    except subprocess.TimeoutExpired:
+        return None
+
+
 class Hdf5File:
     """An open file in which no link leads out; it stays open as long as an array of it is in use."""
 
     def __init__(self, path: Path, name: str, limits: Limits) -> None:
         self.name, self.limits, self.size = name, limits, path.stat().st_size
+        probe(path, name)
         with guarded(name):
             self.root = h5py.File(path, "r", locking=False)
             self._scan()
@@ -222,6 +256,7 @@ def kind_of(path: Path, head: bytes) -> str:
     """
     if not head.startswith(MAGIC) or not path.is_file():
         return ""
+    probe(path, path.name)
     try:
         with h5py.File(path, "r", locking=False) as root:
             return _kind(root)
