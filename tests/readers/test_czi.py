@@ -32,14 +32,6 @@ NO_SCALE = "czi/DAPI_GFP.czi"
 FILES = [SEM, MOSAIC, SERIES, ZERO_SCALE, NO_SCALE]
 
 
-@pytest.fixture
-def microscopy(shared_data):
-    folder = shared_data / "microscopy"
-    if not folder.is_dir():
-        pytest.skip(f"shared data: {folder} does not exist")
-    return folder
-
-
 def expected(folder, name):
     (found,) = [item for item in json.loads((folder / "expected.json").read_text()) if item["file"] == name]
     return found

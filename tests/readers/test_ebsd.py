@@ -26,35 +26,14 @@ FILES = ["ebsd/twins.ctf", "ebsd/Test_European_1.ctf", "ebsd/DC06_2uniax.ang", "
 SECTIONS = [f"ebsd-3d/S{number:02d}.ANG" for number in range(12)]
 
 
-@pytest.fixture
-def folder(shared_data):
-    return shared_data / "microscopy"
-
-
-@pytest.fixture
-def rewritten(folder, tmp_path):
-    """A real file with its text changed."""
-
-    def rewrite(file, *changes):
-        content = (folder / file).read_bytes()
-        for old, new in changes:
-            assert re.search(old, content), old
-            content = re.sub(old, new, content, count=1)
-        path = tmp_path / file.rsplit("/", 1)[-1]
-        path.write_bytes(content)
-        return path
-
-    return rewrite
-
-
 def channel(image, label):
     return image.array[[c.label for c in image.channels].index(label), 0]
 
 
 @pytest.mark.parametrize("name", FILES + SECTIONS)
-def test_all_expected_values_come_out(folder, name):
-    [entry] = [e for e in expected.entries(folder) if e.file == name]
-    [image] = images = expected.load(folder, entry)
+def test_all_expected_values_come_out(microscopy, name):
+    [entry] = [e for e in expected.entries(microscopy) if e.file == name]
+    [image] = images = expected.load(microscopy, entry)
     assert expected.wrong_values(images, entry) == []
     assert image.axes == ("c", "z", "y", "x")
     assert image.dtype == np.float32
@@ -66,8 +45,8 @@ def test_all_expected_values_come_out(folder, name):
 # ------------------------------------------------------------------------------------------------------------------ ctf
 
 
-def test_degrees_of_a_channel_text_file_become_radians(folder):
-    [image] = read(folder / "ebsd/twins.ctf")
+def test_degrees_of_a_channel_text_file_become_radians(microscopy):
+    [image] = read(microscopy / "ebsd/twins.ctf")
     assert channel(image, "euler1")[0, 0] == pytest.approx(np.deg2rad(99.591), rel=1e-6)
     assert channel(image, "euler2")[136, 166] == pytest.approx(np.deg2rad(63.977), rel=1e-6)
     assert channel(image, "bc")[0, 1] == 127
@@ -78,8 +57,8 @@ def test_degrees_of_a_channel_text_file_become_radians(folder):
     assert image.facts["phases"]["value"] == "1 Magnesium"
 
 
-def test_a_decimal_comma_is_a_decimal_point(folder):
-    [image] = read(folder / "ebsd/Test_European_1.ctf")
+def test_a_decimal_comma_is_a_decimal_point(microscopy):
+    [image] = read(microscopy / "ebsd/Test_European_1.ctf")
     assert image.spacing_um == {"z": None, "y": 0.5, "x": 0.5}
     assert image.shape == (9, 1, 5, 40)
     assert channel(image, "euler2")[0, 1] == pytest.approx(np.deg2rad(40.207), rel=1e-6)
@@ -87,9 +66,9 @@ def test_a_decimal_comma_is_a_decimal_point(folder):
     assert not any(name.startswith("points_") or name == "grid_source" for name in image.facts)
 
 
-def test_a_header_whose_grid_is_too_small_yields_to_the_points(rewritten, folder):
+def test_a_header_whose_grid_is_too_small_yields_to_the_points(rewritten, microscopy):
     path = rewritten("ebsd/Test_European_1.ctf", (rb"XCells\t40", rb"XCells\t20"))
-    [image], [real] = read(path), read(folder / "ebsd/Test_European_1.ctf")
+    [image], [real] = read(path), read(microscopy / "ebsd/Test_European_1.ctf")
     assert np.array_equal(image.array, real.array)
     assert image.spacing_um == real.spacing_um
     assert image.facts["grid_source"]["value"] == "positions of the points"
@@ -114,8 +93,8 @@ def test_a_map_that_ends_early_is_refused(rewritten):
         read(rewritten("ebsd/Test_European_1.ctf", (rb"YCells\t5", rb"YCells\t6")))
 
 
-def test_a_file_that_ends_inside_a_line_is_refused(folder, tmp_path):
-    content = (folder / "ebsd/twins.ctf").read_bytes()
+def test_a_file_that_ends_inside_a_line_is_refused(microscopy, tmp_path):
+    content = (microscopy / "ebsd/twins.ctf").read_bytes()
     (tmp_path / "a.ctf").write_bytes(content[: len(content) - 5])
     with pytest.raises(TruncatedFileError, match="inside line"):
         read(tmp_path / "a.ctf")
@@ -148,8 +127,8 @@ def test_a_grid_of_billions_announced_for_few_points_is_not_made(rewritten):
         read(path)
 
 
-def test_points_off_any_grid_are_refused(folder, tmp_path):
-    lines = (folder / "ebsd/Test_European_1.ctf").read_text("latin-1").splitlines()
+def test_points_off_any_grid_are_refused(microscopy, tmp_path):
+    lines = (microscopy / "ebsd/Test_European_1.ctf").read_text("latin-1").splitlines()
     rng = np.random.default_rng(0)
     for at in range(15, len(lines) - 1):
         parts = lines[at].split("\t")
@@ -163,8 +142,8 @@ def test_points_off_any_grid_are_refused(folder, tmp_path):
 # ------------------------------------------------------------------------------------------------------------------ ang
 
 
-def test_columns_of_an_ang_file_have_their_names(folder):
-    [image] = read(folder / "ebsd/DC06_2uniax.ang")
+def test_columns_of_an_ang_file_have_their_names(microscopy):
+    [image] = read(microscopy / "ebsd/DC06_2uniax.ang")
     assert [c.label for c in image.channels[4:8]] == ["image_quality", "confidence_index", "sem_signal", "fit"]
     assert channel(image, "euler1")[0, 0] == pytest.approx(6.25471)
     assert channel(image, "euler3")[100, 50] == np.float32(5.92129)
@@ -174,8 +153,8 @@ def test_columns_of_an_ang_file_have_their_names(folder):
     assert "sample" not in image.facts
 
 
-def test_places_without_a_point_are_nan_on_the_grid_of_the_header(folder):
-    [image] = read(folder / "ebsd-3d/S00.ANG")
+def test_places_without_a_point_are_nan_on_the_grid_of_the_header(microscopy):
+    [image] = read(microscopy / "ebsd-3d/S00.ANG")
     assert image.shape == (8, 1, 160, 140)
     assert image.spacing_um == {"z": None, "y": 0.1, "x": 0.1}
     angles = channel(image, "euler1")
@@ -188,8 +167,8 @@ def test_places_without_a_point_are_nan_on_the_grid_of_the_header(folder):
     assert image.facts["measured_step_x"] == {"value": 0.4, "unit": "um", "source": "derived"}
 
 
-def test_a_section_that_lacks_its_end_is_refused(folder, tmp_path):
-    lines = (folder / "ebsd-3d/S00.ANG").read_bytes().splitlines(keepends=True)
+def test_a_section_that_lacks_its_end_is_refused(microscopy, tmp_path):
+    lines = (microscopy / "ebsd-3d/S00.ANG").read_bytes().splitlines(keepends=True)
     (tmp_path / "a.ang").write_bytes(b"".join(lines[:-10]))
     with pytest.raises(TruncatedFileError, match="1390 of 1400"):
         read(tmp_path / "a.ang")
@@ -200,8 +179,8 @@ def test_a_hexagonal_grid_is_refused_by_name(rewritten):
         read(rewritten("ebsd/DC06_2uniax.ang", (rb"GRID: SqrGrid", rb"GRID: HexGrid")))
 
 
-def test_a_hexagonal_grid_that_is_not_called_so_is_seen(folder, tmp_path):
-    lines = (folder / "ebsd/DC06_2uniax.ang").read_text("latin-1").splitlines()
+def test_a_hexagonal_grid_that_is_not_called_so_is_seen(microscopy, tmp_path):
+    lines = (microscopy / "ebsd/DC06_2uniax.ang").read_text("latin-1").splitlines()
     head = [line for line in lines if line.startswith("#") and not re.match("# (GRID|.STEP|N)", line)]
     points = [
         f"1.0 1.0 1.0 {x + (y % 2) / 2:.5f} {y * 0.866:.5f} 100 0.5 0 1 0.5" for y in range(20) for x in range(20)
@@ -221,8 +200,8 @@ def test_names_and_units_of_columns_in_the_header_count(rewritten):
     assert image.spacing_um == {"z": None, "y": 0.001, "x": 0.001}
 
 
-def test_another_format_under_the_name_of_a_map_is_refused(folder, tmp_path):
-    shutil.copyfile(folder / "ebsd/twins.ctf", tmp_path / "a.ang")
+def test_another_format_under_the_name_of_a_map_is_refused(microscopy, tmp_path):
+    shutil.copyfile(microscopy / "ebsd/twins.ctf", tmp_path / "a.ang")
     with pytest.raises(ContentMismatchError):
         read(tmp_path / "a.ang")
 
@@ -231,8 +210,8 @@ def test_another_format_under_the_name_of_a_map_is_refused(folder, tmp_path):
 
 
 @pytest.fixture
-def edax(folder, tmp_path):
-    return shutil.copyfile(folder / "ebsd/EdaxAngOnly.h5", tmp_path / "a.h5")
+def edax(microscopy, tmp_path):
+    return shutil.copyfile(microscopy / "ebsd/EdaxAngOnly.h5", tmp_path / "a.h5")
 
 
 def test_an_edax_map_is_read_row_by_row(edax):
@@ -258,12 +237,12 @@ def test_points_that_were_not_measured_are_nan(edax):
     assert image.facts["points_measured"]["value"] == 186 * 151 - 4
 
 
-def test_points_in_another_order_go_to_their_places(edax, folder):
+def test_points_in_another_order_go_to_their_places(edax, microscopy):
     with h5py.File(edax, "r+") as root:
         data = root["Scan_1/EBSD/Data"]
         for column in data.values():
             column[...] = column[...][::-1]
-    [image], [real] = read(edax), read(folder / "ebsd/EdaxAngOnly.h5")
+    [image], [real] = read(edax), read(microscopy / "ebsd/EdaxAngOnly.h5")
     assert np.array_equal(image.array[...], real.array[...])
 
 
@@ -314,9 +293,9 @@ def test_a_map_that_links_out_of_its_file_is_refused(edax):
 
 
 @pytest.mark.parametrize("file", FILES[:3] + SECTIONS[:1])
-def test_cut_maps_are_refused_or_whole(folder, tmp_path, file):
-    content = (folder / file).read_bytes()
-    [whole] = read(folder / file)
+def test_cut_maps_are_refused_or_whole(microscopy, tmp_path, file):
+    content = (microscopy / file).read_bytes()
+    [whole] = read(microscopy / file)
     path = tmp_path / file.rsplit("/", 1)[-1]
     for cut in np.linspace(1, len(content) - 1, 20).astype(int):
         path.write_bytes(content[:cut])

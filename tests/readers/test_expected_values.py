@@ -9,34 +9,26 @@ from tests.readers import expected, table
 
 
 @pytest.fixture(scope="module")
-def folder(shared_data):
-    found = shared_data / "microscopy"
-    if not found.is_dir():
-        pytest.skip(f"shared data: {found} does not exist")
-    return found
-
-
-@pytest.fixture(scope="module")
-def images(folder) -> dict[str, list[ReadImage]]:
+def images(microscopy) -> dict[str, list[ReadImage]]:
     """All files, each read once; those of the optional extra only where it is installed."""
-    return {entry.file: expected.load(folder, entry) for entry in wanted(folder)}
+    return {entry.file: expected.load(microscopy, entry) for entry in wanted(microscopy)}
 
 
-def wanted(folder):
+def wanted(microscopy):
     try:
         import rsciio  # noqa: F401
     except ImportError:
-        return [e for e in expected.entries(folder) if not e.file.lower().endswith(expected.NEEDS_ROSETTA)]
-    return expected.entries(folder)
+        return [e for e in expected.entries(microscopy) if not e.file.lower().endswith(expected.NEEDS_ROSETTA)]
+    return expected.entries(microscopy)
 
 
-def test_all_values_are_reported_and_what_is_lacking_is_lacking(folder, images):
-    wrong = {e.file: found for e in wanted(folder) if (found := expected.wrong_values(images[e.file], e))}
+def test_all_values_are_reported_and_what_is_lacking_is_lacking(microscopy, images):
+    wrong = {e.file: found for e in wanted(microscopy) if (found := expected.wrong_values(images[e.file], e))}
     assert wrong == {}
 
 
-def test_all_samples_are_read_bit_by_bit(folder, images):
-    wrong = {e.file: found for e in wanted(folder) if (found := expected.missing_arrays(images[e.file], e))}
+def test_all_samples_are_read_bit_by_bit(microscopy, images):
+    wrong = {e.file: found for e in wanted(microscopy) if (found := expected.missing_arrays(images[e.file], e))}
     assert wrong == {}
 
 
@@ -47,15 +39,15 @@ def test_every_fact_has_a_unit_and_a_source(images):
     assert len(facts) > 500
 
 
-def test_the_optional_extra_is_here(folder):
+def test_the_optional_extra_is_here(microscopy):
     pytest.importorskip("rsciio", reason="rsciio: not installed; it comes with the extra vendor")
-    assert any(entry.file.endswith(".bcf") for entry in wanted(folder))
+    assert any(entry.file.endswith(".bcf") for entry in wanted(microscopy))
 
 
-def test_the_table_in_the_docs_is_of_this_run(folder, images, repo_root, request):
+def test_the_table_in_the_docs_is_of_this_run(microscopy, images, repo_root, request):
     pytest.importorskip("rsciio", reason="rsciio: not installed; it comes with the extra vendor")
     page = repo_root / "docs" / "reference" / "formats.md"
-    text = table.page(expected.entries(folder), images)
+    text = table.page(expected.entries(microscopy), images)
     if request.config.getoption("--update-formats", default=False):
         page.write_text(text)
     assert page.read_text() == text, "run pytest tests/readers --update-formats"

@@ -23,11 +23,6 @@ def together(groups: list[Group]) -> dict[str, tuple[str, ...]]:
     return {group.primary: group.side_cars for group in groups}
 
 
-@pytest.fixture
-def microscopy(shared_data: Path) -> Path:
-    return shared_data / "microscopy"
-
-
 def test_every_real_file_is_in_exactly_one_group(microscopy: Path) -> None:
     everything = peeks(microscopy, ".")
     found = recognise(everything)

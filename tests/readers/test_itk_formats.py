@@ -27,14 +27,6 @@ from tests.readers.vendor_files import digest, outcome, samples_sum
 FILES = ["mha-nrrd/CT_2D_head_fixed.mha", "mha-nrrd/CT_2D_head_moving.mha", "mha-nrrd/BallBinary30x30x30.nrrd"]
 
 
-@pytest.fixture
-def microscopy(shared_data):
-    folder = shared_data / "microscopy"
-    if not folder.is_dir():
-        pytest.skip(f"shared data: {folder} does not exist")
-    return folder
-
-
 def samples(shape, dtype="u2"):
     return (np.random.default_rng(0).random(shape) * 100).astype(dtype)
 

@@ -27,14 +27,6 @@ MAP = "mrc/EMD-3197.map"
 SCAN = "mrc/HAADFscan.mrc"
 
 
-@pytest.fixture
-def microscopy(shared_data):
-    folder = shared_data / "microscopy"
-    if not folder.is_dir():
-        pytest.skip(f"shared data: {folder} does not exist")
-    return folder
-
-
 @pytest.mark.parametrize("name", [MAP, SCAN])
 def test_samples_and_lengths_of_real_files(microscopy, name):
     (stated,) = [item for item in json.loads((microscopy / "expected.json").read_text()) if item["file"] == name]

@@ -33,14 +33,6 @@ VENDOR = [
 ]
 
 
-@pytest.fixture
-def microscopy(shared_data):
-    folder = shared_data / "microscopy"
-    if not folder.is_dir():
-        pytest.skip(f"shared data: {folder} does not exist")
-    return folder
-
-
 def load(folder, name):
     (expected,) = [item for item in json.loads((folder / "expected.json").read_text()) if item["file"] == name]
     (image,) = read(folder / name)

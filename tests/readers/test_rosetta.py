@@ -28,23 +28,18 @@ installed = pytest.mark.skipif(
 )
 
 
-@pytest.fixture
-def folder(shared_data):
-    return shared_data / "microscopy"
-
-
 @installed
 @pytest.mark.parametrize("name", [f"eds-bruker/{file}" for file in BRUKER] + [f"dm/{file}" for file in GATAN])
-def test_all_expected_values_and_samples_come_out(folder, name):
-    [entry] = [e for e in expected.entries(folder) if e.file == name]
-    images = expected.load(folder, entry)
+def test_all_expected_values_and_samples_come_out(microscopy, name):
+    [entry] = [e for e in expected.entries(microscopy) if e.file == name]
+    images = expected.load(microscopy, entry)
     assert expected.wrong_values(images, entry) == []
     assert expected.missing_arrays(images, entry) == []
 
 
 @installed
-def test_images_of_the_map_grid_are_channels_and_the_map_is_a_spectrum_image(folder):
-    image, cube = read(folder / "eds-bruker/P45_the_default_job.bcf")
+def test_images_of_the_map_grid_are_channels_and_the_map_is_a_spectrum_image(microscopy):
+    image, cube = read(microscopy / "eds-bruker/P45_the_default_job.bcf")
     assert image.axes == ("c", "z", "y", "x")
     assert [c.label for c in image.channels] == ["BSE", "SE"]
     assert cube.axes == ("e", "z", "y", "x")
@@ -56,8 +51,8 @@ def test_images_of_the_map_grid_are_channels_and_the_map_is_a_spectrum_image(fol
 
 
 @installed
-def test_stage_voltage_and_date_are_of_the_vendors_header(folder):
-    _, cube = read(folder / "eds-bruker/P45_the_default_job.bcf")
+def test_stage_voltage_and_date_are_of_the_vendors_header(microscopy):
+    _, cube = read(microscopy / "eds-bruker/P45_the_default_job.bcf")
     assert cube.facts["stage_x"] == {"value": 62409.2, "unit": "um", "source": "file", "tag": "Stage.X"}
     assert cube.facts["stage_rotation"]["value"] == 329.49719
     assert cube.facts["stage_tilt"]["value"] == 0.5
@@ -67,8 +62,8 @@ def test_stage_voltage_and_date_are_of_the_vendors_header(folder):
 
 
 @installed
-def test_images_and_map_of_one_file_have_steps_of_their_own(folder):
-    small, overview, cube = read(folder / "eds-bruker/bcf_v2_50x50px.bcf")
+def test_images_and_map_of_one_file_have_steps_of_their_own(microscopy):
+    small, overview, cube = read(microscopy / "eds-bruker/bcf_v2_50x50px.bcf")
     for image in (small, overview):
         assert (image.spacing_um["y"], image.spacing_um["x"]) == pytest.approx((0.01180808099, 0.01273058731))
     assert cube.spacing_um["y"] == cube.spacing_um["x"] == pytest.approx(0.01180808099)
@@ -77,15 +72,15 @@ def test_images_and_map_of_one_file_have_steps_of_their_own(folder):
 
 
 @installed
-def test_a_working_distance_of_minus_one_is_absent(folder):
-    image, _ = read(folder / "eds-bruker/L2083_0.bcf")
+def test_a_working_distance_of_minus_one_is_absent(microscopy):
+    image, _ = read(microscopy / "eds-bruker/L2083_0.bcf")
     assert "working_distance" not in image.facts
     assert image.facts["accelerating_voltage"]["value"] == 200
 
 
 @installed
-def test_the_axis_of_energy_is_found_by_its_unit(folder):
-    [image] = read(folder / "dm/EELS_SI.dm4")  # the library says that energy is the place, y and x the signal
+def test_the_axis_of_energy_is_found_by_its_unit(microscopy):
+    [image] = read(microscopy / "dm/EELS_SI.dm4")  # the library says that energy is the place, y and x the signal
     assert image.axes == ("e", "z", "y", "x")
     assert image.shape == (2048, 1, 2, 2)
     [energy] = image.signal
@@ -94,14 +89,14 @@ def test_the_axis_of_energy_is_found_by_its_unit(folder):
 
 
 @installed
-def test_each_axis_has_its_own_unit(folder):
-    [image] = read(folder / "dm/dmTest_float32_nonSquare_diffPixelSize.dm4")
+def test_each_axis_has_its_own_unit(microscopy):
+    [image] = read(microscopy / "dm/dmTest_float32_nonSquare_diffPixelSize.dm4")
     assert image.spacing_um == {"z": None, "y": 0.0002, "x": 0.001}
 
 
 @installed
-def test_gatan_stage_is_in_micrometres(folder):
-    [image] = read(folder / "dm/test_STEM_image.dm3")
+def test_gatan_stage_is_in_micrometres(microscopy):
+    [image] = read(microscopy / "dm/test_STEM_image.dm3")
     assert image.facts["stage_x"]["value"] == -461.276
     assert image.facts["stage_tilt"]["value"] == pytest.approx(24.95048)
     assert image.facts["accelerating_voltage"] == {
@@ -134,10 +129,10 @@ def test_a_date_whose_order_is_not_known_is_not_guessed(date, clock, found):
 
 
 @pytest.mark.parametrize("name", ["eds-bruker/P45_the_default_job.bcf", "dm/test_STEM_image.dm3"])
-def test_without_the_library_the_file_is_refused_by_name(folder, monkeypatch, name):
+def test_without_the_library_the_file_is_refused_by_name(microscopy, monkeypatch, name):
     monkeypatch.setattr(rosetta, "installed", lambda: False)
     with pytest.raises(UnsupportedFormatError, match=r"pip install corrspace\[vendor\]"):
-        read(folder / name)
+        read(microscopy / name)
 
 
 def test_the_library_is_used_in_one_place(repo_root):
@@ -147,8 +142,8 @@ def test_the_library_is_used_in_one_place(repo_root):
 
 
 @installed
-def test_a_cut_container_is_refused_before_it_is_decoded(folder, tmp_path):
-    content = (folder / "eds-bruker/P45_the_default_job.bcf").read_bytes()
+def test_a_cut_container_is_refused_before_it_is_decoded(microscopy, tmp_path):
+    content = (microscopy / "eds-bruker/P45_the_default_job.bcf").read_bytes()
     for cut in (300, 5000, 156_368, 400_000, len(content) - 1):
         (tmp_path / "a.bcf").write_bytes(content[:cut])
         with pytest.raises(TruncatedFileError):
@@ -157,19 +152,19 @@ def test_a_cut_container_is_refused_before_it_is_decoded(folder, tmp_path):
 
 @installed
 @pytest.mark.parametrize("ending", ["import os; os.kill(os.getpid(), 11)", "raise SystemExit(1)", "while True: pass"])
-def test_a_library_that_dies_or_hangs_ends_in_a_refusal(folder, tmp_path, monkeypatch, ending):
+def test_a_library_that_dies_or_hangs_ends_in_a_refusal(microscopy, tmp_path, monkeypatch, ending):
     child = tmp_path / "child.py"
     child.write_text(ending)
     monkeypatch.setattr(rosetta, "_CHILD", child)
     monkeypatch.setattr(rosetta, "_SECONDS", 2)
     with pytest.raises(MetadataError, match=r"cannot be decoded|not decoded within"):
-        read(folder / "eds-bruker/P45_the_default_job.bcf")
+        read(microscopy / "eds-bruker/P45_the_default_job.bcf")
 
 
 @installed
 @pytest.mark.parametrize("file", GATAN[::2])
-def test_cut_gatan_files_are_refused(folder, tmp_path, file):
-    content = (folder / "dm" / file).read_bytes()
+def test_cut_gatan_files_are_refused(microscopy, tmp_path, file):
+    content = (microscopy / "dm" / file).read_bytes()
     path = tmp_path / file
     for cut in (20, 1000, len(content) // 2):
         path.write_bytes(content[:cut])
@@ -178,16 +173,16 @@ def test_cut_gatan_files_are_refused(folder, tmp_path, file):
 
 
 @installed
-def test_a_cube_beyond_the_limits_is_described_and_not_decoded(folder):
+def test_a_cube_beyond_the_limits_is_described_and_not_decoded(microscopy):
     with pytest.raises(TooLargeError):
-        read(folder / "eds-bruker/P45_the_default_job.bcf", limits=Limits(max_samples=100_000))
+        read(microscopy / "eds-bruker/P45_the_default_job.bcf", limits=Limits(max_samples=100_000))
     with pytest.raises(TooLargeError):
-        read(folder / "eds-bruker/P45_the_default_job.bcf", limits=Limits(ratio_floor_bytes=1 << 20, max_ratio=3))
+        read(microscopy / "eds-bruker/P45_the_default_job.bcf", limits=Limits(ratio_floor_bytes=1 << 20, max_ratio=3))
 
 
 @installed
-def test_the_file_that_is_decoded_is_left_as_it_is(folder, tmp_path):
-    path = shutil.copyfile(folder / "dm/test_STEM_image.dm3", tmp_path / "a.dm3")
+def test_the_file_that_is_decoded_is_left_as_it_is(microscopy, tmp_path):
+    path = shutil.copyfile(microscopy / "dm/test_STEM_image.dm3", tmp_path / "a.dm3")
     before = path.read_bytes()
     [image] = read(path)
     path.unlink()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import struct
 
 import numpy as np
@@ -27,29 +26,10 @@ FILES = [
 ]
 
 
-@pytest.fixture
-def folder(shared_data):
-    return shared_data / "microscopy"
-
-
-@pytest.fixture
-def rewritten(folder, tmp_path):
-    def rewrite(file, *changes):
-        content = (folder / file).read_bytes()
-        for old, new in changes:
-            assert re.search(old, content), old
-            content = re.sub(old, new, content, count=1)
-        path = tmp_path / file.rsplit("/", 1)[-1]
-        path.write_bytes(content)
-        return path
-
-    return rewrite
-
-
 @pytest.mark.parametrize("name", FILES)
-def test_all_expected_values_and_samples_come_out(folder, name):
-    [entry] = [e for e in expected.entries(folder) if e.file == name]
-    [image] = images = expected.load(folder, entry)
+def test_all_expected_values_and_samples_come_out(microscopy, name):
+    [entry] = [e for e in expected.entries(microscopy) if e.file == name]
+    [image] = images = expected.load(microscopy, entry)
     assert expected.wrong_values(images, entry) == []
     assert expected.missing_arrays(images, entry) == []
     assert image.kind == "spectrum"
@@ -58,8 +38,8 @@ def test_all_expected_values_and_samples_come_out(folder, name):
     assert image.spacing_um == {"z": None, "y": None, "x": None}
 
 
-def test_the_two_forms_of_one_spectrum_agree(folder):
-    [text], [binary] = (read(folder / f"eds-edax/leo_edax_test.{ending}") for ending in ("msa", "spc"))
+def test_the_two_forms_of_one_spectrum_agree(microscopy):
+    [text], [binary] = (read(microscopy / f"eds-edax/leo_edax_test.{ending}") for ending in ("msa", "spc"))
     assert np.array_equal(text.array[...], binary.array[...])
     assert text.signal == binary.signal
     assert text.signal[0].unit == "keV"
@@ -71,16 +51,16 @@ def test_the_two_forms_of_one_spectrum_agree(folder):
     assert "real_time" not in text.facts  # 0.0 in the file
 
 
-def test_the_points_count_and_not_the_number_announced_for_them(folder):
-    [new] = read(folder / "msa/ISO_22029_2022_compliance.msa")
-    [old] = read(folder / "msa/example1.msa")
+def test_the_points_count_and_not_the_number_announced_for_them(microscopy):
+    [new] = read(microscopy / "msa/ISO_22029_2022_compliance.msa")
+    [old] = read(microscopy / "msa/example1.msa")
     assert new.shape == old.shape == (21, 1, 1, 1)
     assert old.facts["points_stated"]["value"] == 20
     assert "points_stated" not in new.facts
 
 
-def test_the_form_of_1991_is_read(folder):
-    [image] = read(folder / "msa/example1.msa")
+def test_the_form_of_1991_is_read(microscopy):
+    [image] = read(microscopy / "msa/example1.msa")
     [axis] = image.signal
     assert (axis.name, axis.offset, axis.step, axis.unit) == ("energy_loss", 520.13, 3.1, "eV")
     assert image.name == "NIO EELS OK SHELL"
@@ -89,21 +69,21 @@ def test_the_form_of_1991_is_read(folder):
     assert image.facts["dwell_time"]["raw"] == "100. ms"
 
 
-def test_points_off_the_axis_of_the_header_are_said(folder, rewritten):
-    [image] = read(folder / "msa/example1.msa")
+def test_points_off_the_axis_of_the_header_are_said(microscopy, rewritten):
+    [image] = read(microscopy / "msa/example1.msa")
     assert image.facts["axis_deviation"]["value"] == pytest.approx(1.63)
     with pytest.raises(UnsupportedFormatError, match="even axis"):
         read(rewritten("msa/example1.msa", (rb"XPERCHAN[^\n]*", rb"XPERCHAN : 7.0")))
 
 
-def test_counts_without_positions_are_read(rewritten, folder):
-    content = (folder / "msa/example1.msa").read_text()
+def test_counts_without_positions_are_read(rewritten, microscopy):
+    content = (microscopy / "msa/example1.msa").read_text()
     data = content.split("Spectral Data Starts Here")[1]
     lines = [line.split(",")[1] for line in data.splitlines() if line[:1].isdigit()]
     path = rewritten("msa/example1.msa", (rb"#DATATYPE[^\n]*", rb"#DATATYPE : Y"))
     text = path.read_text().split("Spectral Data Starts Here")[0]
     path.write_text(f"{text}Spectral Data Starts Here\n{', '.join(lines[:15])}\n{' '.join(lines[15:])}\n#ENDOFDATA\n")
-    [image], [real] = read(path), read(folder / "msa/example1.msa")
+    [image], [real] = read(path), read(microscopy / "msa/example1.msa")
     assert np.array_equal(image.array, real.array)
 
 
@@ -138,9 +118,9 @@ def test_a_text_without_end_is_not_read_into_memory(tmp_path):
 
 
 @pytest.mark.parametrize("file", FILES)
-def test_cut_spectra_are_refused_or_whole(folder, tmp_path, file):
-    content = (folder / file).read_bytes()
-    [whole] = read(folder / file)
+def test_cut_spectra_are_refused_or_whole(microscopy, tmp_path, file):
+    content = (microscopy / file).read_bytes()
+    [whole] = read(microscopy / file)
     path = tmp_path / file.rsplit("/", 1)[-1]
     for cut in np.linspace(1, len(content) - 1, 20).astype(int):
         path.write_bytes(content[:cut])
@@ -154,16 +134,16 @@ def test_cut_spectra_are_refused_or_whole(folder, tmp_path, file):
 @pytest.mark.parametrize(
     ("offset", "form", "value"), [(32, "<h", -5), (32, "<h", 0), (28, "<i", -1), (28, "<i", 1 << 30)]
 )
-def test_an_spc_header_out_of_its_bounds_is_no_spectrum(folder, tmp_path, offset, form, value):
-    content = bytearray((folder / "eds-edax/leo_edax_test.spc").read_bytes())
+def test_an_spc_header_out_of_its_bounds_is_no_spectrum(microscopy, tmp_path, offset, form, value):
+    content = bytearray((microscopy / "eds-edax/leo_edax_test.spc").read_bytes())
     struct.pack_into(form, content, offset, value)
     (tmp_path / "a.spc").write_bytes(content)
     with pytest.raises(ContentMismatchError, match="EDAX SPC"):
         read(tmp_path / "a.spc")
 
 
-def test_an_spc_without_a_width_of_its_channels_is_refused(folder, tmp_path):
-    content = bytearray((folder / "eds-edax/leo_edax_test.spc").read_bytes())
+def test_an_spc_without_a_width_of_its_channels_is_refused(microscopy, tmp_path):
+    content = bytearray((microscopy / "eds-edax/leo_edax_test.spc").read_bytes())
     struct.pack_into("<i", content, 384, 0)
     (tmp_path / "a.spc").write_bytes(content)
     with pytest.raises(MetadataError, match="channels of 0"):
