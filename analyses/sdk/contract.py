@@ -18,11 +18,11 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from analyses.sdk.failures import Cancelled as Cancelled
 from analyses.sdk.failures import PluginError as PluginError
-from analyses.sdk.values import ImageValue, OutputImage, PropertyValue, TableValue, WritableArray
+from analyses.sdk.values import ImageValue, OutputImage, PropertyValue, TableValue, TransformValue, WritableArray
 
 PortType = Literal["image", "labels", "table", "property", "transform"]
-Input = ImageValue | TableValue | PropertyValue
-Output = OutputImage | TableValue | PropertyValue
+Input = ImageValue | TableValue | PropertyValue | TransformValue
+Output = OutputImage | TableValue | PropertyValue | TransformValue
 Inputs = Mapping[str, Any]  # port -> Input, or a list of Input where the port takes many, or absent
 Outputs = Mapping[str, Any]
 

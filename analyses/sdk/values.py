@@ -20,6 +20,7 @@ SPATIAL_AXES = ("z", "y", "x")
 TABLE_FILE = "table.parquet"  # within the store of a table
 
 ImageKind = Literal["intensity", "labels", "displacement", "spectrum"]
+TransformKind = Literal["translation", "rigid", "similarity", "affine", "reflection"]
 Number = float | int
 Nested = Any  # a number, None, or a nested list of these: the value of a property
 
@@ -196,4 +197,49 @@ class OutputImage:
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 
-Value = ImageValue | TableValue | PropertyValue | OutputImage
+@dataclass(frozen=True)
+class LandmarkPair:
+    """The same physical point in both frames of a transform, (x, y, z) in um.
+
+    ``u_um`` is the standard error of each coordinate of the pair, both ends together; ``state`` is ``active``,
+    ``held_out`` or ``rejected`` (then ``reason`` says why).
+    """
+
+    source: tuple[float, float, float]
+    target: tuple[float, float, float]
+    u_um: float | None = None
+    state: Literal["active", "held_out", "rejected"] = "active"
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class TransformValue:
+    """A map between two frames: ``target = matrix @ source``, 4 x 4, micrometres.
+
+    ``source`` and ``target`` are ids of frames; in an output also the name of an input port, whose image's frame is
+    meant.  ``covariance`` is 12 x 12, of the row-major entries of the upper 3 x 4 block, None where none can be
+    derived; ``degrees_of_freedom`` those of the variance it comes from, None where errors were given.
+    ``residual_um`` is None only with a ``no_residual_reason``.  ``facts`` holds what else a reader must know: metric
+    and its history, score gap, starts; JSON only.
+    """
+
+    kind: TransformKind
+    matrix: npt.NDArray[np.float64]
+    source: str
+    target: str
+    covariance: npt.NDArray[np.float64] | None = None
+    degrees_of_freedom: int | None = None
+    residual_um: float | None = None
+    no_residual_reason: str = ""
+    landmarks: tuple[LandmarkPair, ...] = ()
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    id: str = ""
+
+    def __post_init__(self) -> None:
+        if np.shape(self.matrix) != (4, 4):
+            raise ValueError(f"the matrix has shape {np.shape(self.matrix)}; it must be 4 x 4")
+        if self.covariance is not None and np.shape(self.covariance) != (12, 12):
+            raise ValueError(f"the covariance has shape {np.shape(self.covariance)}; it must be 12 x 12")
+
+
+Value = ImageValue | TableValue | PropertyValue | TransformValue | OutputImage
