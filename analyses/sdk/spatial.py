@@ -7,12 +7,13 @@ except between levels of a pyramid: sample ``i`` of a level that covers ``f`` sa
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.spatial.transform import Rotation
 
 Matrix = npt.NDArray[np.float64]
 AXES_XYZ = ("x", "y", "z")
@@ -158,135 +159,73 @@ def apply(matrix: Matrix, points: npt.ArrayLike) -> npt.NDArray[np.float64]:
     return mapped
 
 
-# --------------------------------------------------------------------------------------------------- shared uncertainty
-
-_ENTRIES = 12  # of the upper 3 x 4 block, row-major
-
-
 @dataclass(frozen=True)
-class UncertainMap:
-    """An affine map whose entries are known with a covariance, and whose error it is.
+class Decomposition:
+    """What an affine map does, in words people use.
 
     Attributes
     ----------
-    matrix : ndarray, 4 x 4
-        ``target = matrix @ source``, micrometres.
-    covariance : ndarray, 12 x 12
-        Of the row-major entries of the upper 3 x 4 block; positive semi-definite, of any rank.
-    error : hashable
-        Names the draw: maps of one name have the same error, not only one of the same size, as all images under one
-        calibration have.  Their covariances are equal.
-    backwards : bool
-        The step is taken from target to source.
+    rotation : ndarray, 3 x 3
+        The proper rotation nearest to the linear part (its polar factor, the mirroring taken out).
+    angle_deg, axis : float, ndarray (3,)
+        The rotation as one turn about an axis; the axis is z where nothing turns.
+    euler_deg : ndarray, (3,)
+        The same as turns about the fixed axes x, then y, then z.
+    scales : ndarray, (3,)
+        Factors along the three principal directions of the stretch, largest first.
+    shear : float
+        Largest deviation of the stretch from a scaling of the axes x, y, z: 0 where it only scales along them.
+    translation_um : ndarray, (3,)
+        Where the origin goes.
+    mirrored : bool
+        Space is turned inside out; then the mirror z -> -z acts first.
     """
 
-    matrix: Matrix
-    covariance: npt.NDArray[np.float64]
-    error: Hashable
-    backwards: bool = False
+    rotation: npt.NDArray[np.float64]
+    angle_deg: float
+    axis: npt.NDArray[np.float64]
+    euler_deg: npt.NDArray[np.float64]
+    scales: npt.NDArray[np.float64]
+    shear: float
+    translation_um: npt.NDArray[np.float64]
+    mirrored: bool
 
 
-def joint_covariance(
-    points: npt.ArrayLike,
-    paths: Sequence[Sequence[UncertainMap]],
-    covariances: npt.ArrayLike | None = None,
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Map points along uncertain maps, with the covariance of all of them together.
-
-    To first order, with ``d p' = A dp + J(p) dm`` where ``A`` is the linear part, ``m`` the 12 entries and
-    ``J(p) = I (x) (x, y, z, 1)``; steps taken backwards invert that.  Errors of one name are one random vector wherever
-    it appears, so that points of different images under one calibration stay correlated (GUM, JCGM 100:2008, 5.2.2).
-
-    Parameters
-    ----------
-    points : array_like, (n, 3)
-        (x, y, z) in micrometres, each in the frame in which its path begins.
-    paths : sequence of sequence of UncertainMap, length n
-        Steps in the order they are taken; an empty path leaves a point where it is.
-    covariances : array_like, (n, 3, 3), optional
-        Of the points themselves, um^2, independent between points; none = exact.
-
-    Returns
-    -------
-    mapped : ndarray, (n, 3)
-    covariance : ndarray, (3 n, 3 n)
-        um^2; the block (i, j) is the covariance of points i and j.
+def decompose(matrix: Matrix) -> Decomposition:
+    """Take an affine map apart: ``linear = rotation @ stretch @ mirror``, the stretch symmetric (polar decomposition).
 
     Raises
     ------
     AffineError
-        A map that cannot be inverted, shapes that do not fit, or two covariances for one error.
+        The matrix is no invertible affine map.
     """
-    given: npt.NDArray[np.float64] = np.asarray(points, np.float64)
-    if given.ndim != 2 or given.shape[1] != 3 or len(paths) != len(given):
-        raise AffineError(f"points have shape {given.shape} and {len(paths)} paths; give n points (x, y, z), n paths")
-    own = np.zeros((len(given), 3, 3)) if covariances is None else np.asarray(covariances, np.float64)
-    if own.shape != (len(given), 3, 3):
-        raise AffineError(f"the points' covariances have shape {own.shape}; it must be {(len(given), 3, 3)}")
-    draws = _draws(paths)
-    mapped, total = np.empty_like(given), np.zeros((3 * len(given), 3 * len(given)))
-    gains = {name: np.zeros((3 * len(given), _ENTRIES)) for name in draws}
-    for index, path in enumerate(paths):
-        rows = slice(3 * index, 3 * index + 3)
-        mapped[index], linear, found = _along(given[index], path)
-        total[rows, rows] = linear @ own[index] @ linear.T
-        for name, gain in found.items():
-            gains[name][rows] = gain
-    for name, covariance in draws.items():
-        total += gains[name] @ covariance @ gains[name].T
-    return mapped, (total + total.T) / 2.0
+    checked = check_affine(matrix, allow_mirror=True)
+    mirrored = is_mirrored(checked)
+    linear = checked[:3, :3] @ np.diag([1.0, 1.0, -1.0 if mirrored else 1.0])
+    u, scales, vt = np.linalg.svd(linear)
+    rotation = u @ vt
+    stretch = vt.T @ np.diag(scales) @ vt
+    off = stretch - np.diag(np.diagonal(stretch))
+    turn = Rotation.from_matrix(rotation)
+    vector = turn.as_rotvec()
+    angle = float(np.linalg.norm(vector))
+    return Decomposition(
+        rotation=rotation,
+        angle_deg=float(np.degrees(angle)),
+        axis=vector / angle if angle > 0.0 else np.array([0.0, 0.0, 1.0]),
+        euler_deg=np.degrees(_fixed_axes(rotation)),
+        scales=scales,
+        shear=float(np.abs(off).max() / scales.max()),
+        translation_um=checked[:3, 3].copy(),
+        mirrored=mirrored,
+    )
 
 
-def _draws(paths: Sequence[Sequence[UncertainMap]]) -> dict[Hashable, npt.NDArray[np.float64]]:
-    found: dict[Hashable, npt.NDArray[np.float64]] = {}
-    for step in (step for path in paths for step in path):
-        covariance = np.asarray(step.covariance, np.float64)
-        if covariance.shape != (_ENTRIES, _ENTRIES):
-            raise AffineError(f"the covariance of a map has shape {covariance.shape}; it must be 12 x 12")
-        if not np.array_equal(found.setdefault(step.error, covariance), covariance):
-            raise AffineError(f"the error {step.error!r} has two covariances; one draw has one")
-    return found
-
-
-def _along(
-    point: npt.NDArray[np.float64], path: Sequence[UncertainMap]
-) -> tuple[npt.NDArray[np.float64], Matrix, dict[Hashable, npt.NDArray[np.float64]]]:
-    """Point, linear part and, for each error, the 3 x 12 derivative at the end of a path."""
-    here, linear = point, np.eye(3)
-    gains: dict[Hashable, npt.NDArray[np.float64]] = {}
-    for step in path:
-        forward = check_affine(step.matrix, allow_mirror=True)
-        matrix = invert(forward) if step.backwards else forward
-        after = apply(matrix, here)
-        source = after if step.backwards else here
-        gain = np.kron(np.eye(3), np.append(source, 1.0))
-        if step.backwards:
-            gain = -matrix[:3, :3] @ gain
-        gains = {name: matrix[:3, :3] @ former for name, former in gains.items()}
-        gains[step.error] = gains.get(step.error, np.zeros((3, _ENTRIES))) + gain
-        here, linear = after, matrix[:3, :3] @ linear
-    return here, linear, gains
-
-
-def distance_with_error(first: npt.ArrayLike, second: npt.ArrayLike, covariance: npt.ArrayLike) -> tuple[float, float]:
-    """Return the distance of two points and its standard uncertainty, um, to first order.
-
-    Parameters
-    ----------
-    first, second : array_like, (3,)
-        In one frame.
-    covariance : array_like, (6, 6)
-        Of both points together, as ``joint_covariance`` gives it: what they share does not average away.
-
-    Raises
-    ------
-    AffineError
-        The points coincide: the distance has no derivative there.
-    """
-    apart = np.asarray(first, np.float64) - np.asarray(second, np.float64)
-    length = float(np.linalg.norm(apart))
-    if length == 0.0:
-        raise AffineError("the points coincide; the uncertainty of their distance is not of first order")
-    direction = np.concatenate([apart, -apart]) / length
-    variance = float(direction @ np.asarray(covariance, np.float64) @ direction)
-    return length, float(np.sqrt(max(0.0, variance)))
+def _fixed_axes(rotation: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Angles about fixed x, y, z, radians; at y = +-90 degrees the turn about x is set to 0."""
+    sine = -float(np.clip(rotation[2, 0], -1.0, 1.0))
+    if abs(sine) > 1.0 - 1e-12:
+        return np.array([0.0, np.copysign(np.pi / 2.0, sine), np.arctan2(-rotation[0, 1], rotation[1, 1])])
+    return np.array(
+        [np.arctan2(rotation[2, 1], rotation[2, 2]), np.arcsin(sine), np.arctan2(rotation[1, 0], rotation[0, 0])]
+    )

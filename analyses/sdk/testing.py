@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from analyses.sdk.values import (
     OutputImage,
     PropertyValue,
     TableValue,
+    TransformValue,
 )
 
 INTERVAL_PARTS = frozenset({"segmentation", "voxel", "boundary", "rve", "constituents", "scale", "solver"})
@@ -30,6 +31,7 @@ _OUTPUT_TYPES: dict[str, type] = {
     "labels": OutputImage,
     "table": TableValue,
     "property": PropertyValue,
+    "transform": TransformValue,
 }
 
 
@@ -213,10 +215,24 @@ def _check_output(where: str, port: Port, value: Any, identifiers: set[str]) -> 
         assert all(column.unit and column.description for column in value.columns), (
             f"{where}: column without unit or text"
         )
+    if isinstance(value, TransformValue):
+        _check_transform(where, value)
     if isinstance(value, PropertyValue):
         assert value.unit, f"{where}: no unit"
         _check_json(where, [value.value, dict(value.error), dict(value.facts)])
         _check_interval(where, value)
+
+
+def _check_transform(where: str, value: TransformValue) -> None:
+    assert np.isfinite(value.matrix).all(), f"{where}: the matrix is not finite"
+    mirrors = bool(np.linalg.det(value.matrix[:3, :3]) < 0)
+    assert mirrors == (value.kind == "reflection"), f"{where}: kind {value.kind}, mirrors: {mirrors}"
+    assert (value.residual_um is None) == bool(value.no_residual_reason), f"{where}: residual or reason, one of them"
+    if value.covariance is not None:
+        assert np.linalg.eigvalsh(value.covariance)[0] >= -1e-9 * np.abs(value.covariance).max(), (
+            f"{where}: the covariance is not positive semi-definite"
+        )
+    _check_json(where, dict(value.facts))
 
 
 def _check_json(where: str, payload: Any) -> None:
@@ -257,7 +273,16 @@ def same_value(a: Any, b: Any) -> bool:
         return [c.name for c in a.columns] == [c.name for c in b.columns] and all(
             _same_column(np.asarray(x.values), np.asarray(y.values)) for x, y in zip(a.columns, b.columns, strict=True)
         )
+    if isinstance(a, TransformValue) and isinstance(b, TransformValue):
+        return _same_transform(a, b)
     return bool(a == b)
+
+
+def _same_transform(a: TransformValue, b: TransformValue) -> bool:
+    arrays = ("matrix", "covariance")
+    return all(np.array_equal(getattr(a, name), getattr(b, name)) for name in arrays) and all(
+        getattr(a, item.name) == getattr(b, item.name) for item in fields(TransformValue) if item.name not in arrays
+    )
 
 
 def _same_column(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> bool:

@@ -83,7 +83,8 @@ class ImageValue:
     ``spacing_um`` and ``spacing_u_um`` map each spatial axis to its sample distance and the standard uncertainty of it
     in micrometres; None where the image is uncalibrated along that axis or the uncertainty was not stated.  ``signal``
     says what the samples along ``e`` stand for, in images of kind ``spectrum``.  ``facts`` are what the maker of labels
-    said of them (thresholds, say); empty for other images.
+    said of them (thresholds, say); empty for other images.  ``levels`` are coarser copies of the samples, finest first,
+    each the mean of two samples of the one before along the axes it is shorter on; there may be none.
     """
 
     id: str
@@ -99,6 +100,7 @@ class ImageValue:
     name: str = ""
     signal: tuple[SignalAxis, ...] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
+    levels: tuple[LazyArray, ...] = ()
 
     def __post_init__(self) -> None:
         if tuple(a for a in AXIS_ORDER if a in self.axes) != self.axes or len(set(self.axes)) != len(self.axes):

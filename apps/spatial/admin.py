@@ -79,6 +79,7 @@ class LandmarkInline(ReadOnlyInline):
 
 class DecisionInline(ReadOnlyInline):
     model = TransformDecision
+    fk_name = "transform"
     fields = ("status", "reason", "decided_by", "created_at")
     readonly_fields = fields
 

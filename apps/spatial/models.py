@@ -7,6 +7,7 @@ from typing import ClassVar
 from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
+from django.db.models.functions import Greatest, Least
 
 from apps.catalog.models import Calibration, Instrument, Specimen, State
 from apps.core.models import Store, UUIDModel
@@ -141,6 +142,9 @@ class Transform(UUIDModel):
     residual_um = models.FloatField(null=True, help_text="root mean square of the active landmarks' residuals")
     no_residual_reason = models.CharField(max_length=500, blank=True)
     degrees_of_freedom = models.PositiveIntegerField(null=True)
+    facts = models.JSONField(
+        default=dict, blank=True, help_text="what the fit or the job says of itself: leave-one-out, metric, score gap"
+    )
     reason = models.TextField(blank=True)
     status = models.CharField(max_length=10, choices=Status, default=Status.CANDIDATE)
     valid_states = models.ManyToManyField(State, related_name="+")
@@ -177,6 +181,13 @@ class Transform(UUIDModel):
                 | (~Q(method="calibration") & Q(calibration__isnull=True)),
             ),
             models.UniqueConstraint(fields=["source", "calibration"], name="transform_of_calibration_once"),
+            # "accepted" is a pointer a pair of frames, whichever way round the transforms were written
+            models.UniqueConstraint(
+                Least("source", "target"),
+                Greatest("source", "target"),
+                condition=Q(status="accepted"),
+                name="transform_accepted_once_a_pair",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -184,12 +195,27 @@ class Transform(UUIDModel):
 
 
 class TransformDecision(UUIDModel):
-    """One move of a transform's status: by whom and why."""
+    """One move of a transform's status, or an attempt that came too late: by whom and why."""
 
     PROJECT_PATH: ClassVar[str | None] = "transform__project"
 
+    class Status(models.TextChoices):
+        """What the transform became, or that it did not."""
+
+        CANDIDATE = "candidate", "replaced, a candidate again"
+        ACCEPTED = "accepted", "accepted"
+        WITHDRAWN = "withdrawn", "withdrawn"
+        REFUSED = "refused", "refused: another was accepted"
+
     transform = models.ForeignKey(Transform, on_delete=models.PROTECT, related_name="decisions")
-    status = models.CharField(max_length=10, choices=Transform.Status)
+    status = models.CharField(max_length=10, choices=Status)
+    other = models.ForeignKey(
+        Transform,
+        null=True,
+        on_delete=models.PROTECT,
+        related_name="+",
+        help_text="the transform that was replaced, took its place, or was in the way",
+    )
     reason = models.TextField(blank=True)
     decided_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
 
@@ -203,6 +229,27 @@ class TransformDecision(UUIDModel):
 
     def __str__(self) -> str:
         return f"{self.status} {self.transform_id}"
+
+
+class TransformOverride(UUIDModel):
+    """That a transform is used in a state it was not valid for, by whom and why."""
+
+    PROJECT_PATH: ClassVar[str | None] = "transform__project"
+
+    transform = models.ForeignKey(Transform, on_delete=models.PROTECT, related_name="overrides")
+    state = models.ForeignKey(State, on_delete=models.PROTECT, related_name="+")
+    reason = models.TextField()
+    decided_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+
+    class Meta:
+        ordering = ["-created_at", "id"]
+        constraints = [
+            models.CheckConstraint(name="transform_override_has_reason", condition=~Q(reason="")),
+            models.UniqueConstraint(fields=["transform", "state"], name="transform_override_once_a_state"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.transform_id} in state {self.state_id}"
 
 
 class Landmark(UUIDModel):
@@ -226,6 +273,7 @@ class Landmark(UUIDModel):
     target_y = models.FloatField()
     target_z = models.FloatField()
     u_um = models.FloatField(null=True, help_text="standard error of the pair, um")
+    residual_um = models.FloatField(null=True, help_text="length of mapped source less target, um")
     state = models.CharField(max_length=8, choices=State, default=State.ACTIVE)
     reason = models.CharField(max_length=500, blank=True)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from analyses.sdk.spatial import UncertainMap
+from analyses.sdk.propagation import UncertainMap
 from apps.core.errors import ConflictError
 from apps.spatial.models import Transform
 

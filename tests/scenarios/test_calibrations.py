@@ -11,7 +11,7 @@ import pytest
 from rest_framework.test import APIClient
 
 from analyses.sdk import omezarr
-from analyses.sdk.spatial import UncertainMap, distance_with_error, joint_covariance
+from analyses.sdk.propagation import UncertainMap, distance_with_error, joint_covariance
 from apps.analysis import resolve
 from apps.audit import selectors as audit
 from apps.core import storage

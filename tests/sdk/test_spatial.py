@@ -101,90 +101,80 @@ def test_scale_and_translation_of_a_level():
     np.testing.assert_array_equal(spatial.apply(matrix, [1, 0, 4]), [2.5, 0.5, 4])
 
 
-# --------------------------------------------------------------------------------------------------- shared uncertainty
+# ---------------------------------------------------------------------------------------------------------- round trips
 
-FACTOR, U = 1.02, 0.01
-
-
-def scale_map(error, *, factor=FACTOR, u=U, shift=(0, 0, 0), backwards=False):
-    covariance = np.zeros((12, 12))
-    diagonal = [0, 5, 10]
-    covariance[np.ix_(diagonal, diagonal)] = u**2
-    return spatial.UncertainMap(affine(np.eye(3) * factor, shift), covariance, error, backwards)
+angles = st.floats(-3.1, 3.1)
+shifts = st.tuples(*[st.floats(-1e5, 1e5)] * 3)
 
 
-def exact(shift):
-    return spatial.UncertainMap(affine(np.eye(3), shift), np.zeros((12, 12)), f"exact {shift}")
+@st.composite
+def maps(draw):
+    """An affine map: a turn, unequal scales, a little shear, a shift."""
+    turn = rotation((1, 0, 0), draw(angles)) @ rotation((0, 1, 0), draw(angles)) @ rotation((0, 0, 1), draw(angles))
+    stretch = np.diag([draw(st.floats(0.05, 20.0)) for _ in range(3)])
+    stretch[0, 1] = stretch[0, 0] * draw(st.floats(-0.5, 0.5))
+    return affine(turn @ stretch, draw(shifts))
 
 
-def test_points_of_two_images_under_one_calibration_share_its_error():
-    points = [[10.0, 20.0, 0.0], [30.0, -5.0, 2.0]]
-    shared, covariance = spatial.joint_covariance(points, [[scale_map("c")], [scale_map("c")]])
-    np.testing.assert_allclose(shared, np.array(points) * FACTOR)
-    flat = np.ravel(points)
-    np.testing.assert_allclose(covariance, U**2 * np.outer(flat, flat), atol=1e-15)
-    _, apart = spatial.joint_covariance(points, [[scale_map("c")], [scale_map("d")]])
-    assert not apart[:3, 3:].any()
-    np.testing.assert_allclose(apart[:3, :3], covariance[:3, :3])
+@given(maps(), maps(), maps())
+def test_composition_is_associative(a, b, c):
+    left = spatial.compose([spatial.compose([a, b]), c])
+    right = spatial.compose([a, spatial.compose([b, c])])
+    np.testing.assert_allclose(left[:3, :3], right[:3, :3], rtol=1e-9, atol=1e-9 * np.abs(left[:3, :3]).max())
+    np.testing.assert_allclose(left[:3, 3], right[:3, 3], rtol=1e-9, atol=1e-9 * (1 + np.abs(left[:3, 3]).max()))
 
 
-def test_a_distance_between_two_images_agrees_with_monte_carlo():
-    points = np.array([[100.0, 20.0, 5.0], [30.0, -50.0, 0.0]])
-    stages = [(1000.0, 0.0, 0.0), (800.0, 300.0, 0.0)]
-    own = np.array([np.diag([0.01, 0.02, 0.01]), np.diag([0.03, 0.01, 0.02])])
-    paths = [[scale_map("c"), exact(stage)] for stage in stages]
-    mapped, covariance = spatial.joint_covariance(points, paths, own)
-    length, u = spatial.distance_with_error(mapped[0], mapped[1], covariance)
-    rng = np.random.default_rng(11)
-    factors = rng.normal(FACTOR, U, (40_000, 1))
-    drawn = [
-        factors * rng.multivariate_normal(point, spread, 40_000) + stage
-        for point, spread, stage in zip(points, own, stages, strict=True)
+@given(maps(), maps())
+def test_the_inverse_of_a_chain_is_the_chain_of_inverses(a, b):
+    whole, parts = spatial.invert(spatial.compose([a, b])), spatial.compose([spatial.invert(b), spatial.invert(a)])
+    size = np.abs(whole[:3]).max()
+    np.testing.assert_allclose(whole, parts, rtol=1e-9, atol=1e-9 * (1 + size))
+
+
+@given(st.tuples(angles, angles, angles), st.integers(0, 2**31 - 1))
+def test_voxels_of_5_nm_at_50_mm_come_back_to_a_thousandth_of_a_voxel(turns, seed):
+    """A lift-out in the frame of its panel: three transforms there and back."""
+    rng = np.random.default_rng(seed)
+    voxel_um, far = 0.005, 50_000.0
+    chain = [
+        affine(rotation((1, 0, 0), turns[0]), (3.0, -2.0, 1.0)),
+        affine(rotation((0, 1, 0), turns[1]) * 1.01, (far, -far, far)),
+        affine(rotation((0, 0, 1), turns[2]), (-200.0, 70.0, 1000.0)),
     ]
-    lengths = np.linalg.norm(drawn[0] - drawn[1], axis=1)
-    assert length == pytest.approx(lengths.mean(), rel=1e-3)
-    assert u == pytest.approx(lengths.std(), rel=0.02)
+    index = rng.integers(0, 4000, (50, 3)).astype(float)
+    points = index * voxel_um
+    there = points
+    for matrix in chain:
+        there = spatial.apply(matrix, there)
+    for matrix in reversed(chain):
+        there = spatial.apply(spatial.invert(matrix), there)
+    assert np.abs(there / voxel_um - index).max() < 1e-3
 
 
-def test_there_and_back_under_one_calibration_leaves_no_error():
-    point = [[7.0, -3.0, 2.0]]
-    mapped, covariance = spatial.joint_covariance(point, [[scale_map("c"), scale_map("c", backwards=True)]])
-    np.testing.assert_allclose(mapped, point)
-    np.testing.assert_allclose(covariance, 0.0, atol=1e-15)
+# ------------------------------------------------------------------------------------------------------- decompositions
 
 
-def test_a_step_backwards_agrees_with_monte_carlo():
-    rng = np.random.default_rng(5)
-    root = rng.normal(size=(12, 12)) * 1e-3
-    matrix = affine(rotation([1, 2, 3], 0.7) * 1.5, (5, -2, 9))
-    step = spatial.UncertainMap(matrix, root @ root.T, "t", backwards=True)
-    target = np.array([[40.0, 10.0, -20.0]])
-    mapped, covariance = spatial.joint_covariance(target, [[step]])
-    np.testing.assert_allclose(spatial.apply(matrix, mapped), target)
-    drawn = []
-    for noise in rng.normal(size=(20_000, 12)) @ root.T:
-        moved = matrix.copy()
-        moved[:3] += noise.reshape(3, 4)
-        drawn.append(np.linalg.solve(moved[:3, :3], target[0] - moved[:3, 3]))
-    np.testing.assert_allclose(np.cov(np.array(drawn).T), covariance, rtol=0.1, atol=0.02 * np.abs(covariance).max())
+@given(maps(), st.booleans())
+def test_a_map_is_put_together_again_from_its_parts(matrix, mirrored):
+    if mirrored:
+        matrix = matrix @ np.diag([1.0, 1.0, -1.0, 1.0])
+    parts = spatial.decompose(matrix)
+    assert parts.mirrored == mirrored
+    np.testing.assert_allclose(parts.rotation @ parts.rotation.T, np.eye(3), atol=1e-12)
+    assert np.linalg.det(parts.rotation) == pytest.approx(1.0)
+    x, y, z = np.radians(parts.euler_deg)
+    turned = rotation((0, 0, 1), z) @ rotation((0, 1, 0), y) @ rotation((1, 0, 0), x)
+    np.testing.assert_allclose(turned, parts.rotation, atol=1e-9)
+    np.testing.assert_allclose(rotation(parts.axis, np.radians(parts.angle_deg)), parts.rotation, atol=1e-9)
+    stretch = parts.rotation.T @ matrix[:3, :3] @ np.diag([1.0, 1.0, -1.0 if mirrored else 1.0])
+    np.testing.assert_allclose(stretch, stretch.T, atol=1e-9 * np.abs(stretch).max())
+    np.testing.assert_allclose(np.sort(np.linalg.eigvalsh(stretch))[::-1], parts.scales, rtol=1e-9)
 
 
-@pytest.mark.parametrize(
-    ("points", "paths", "own"),
-    [
-        ([[1.0, 2.0]], [[]], None),
-        ([[1.0, 2.0, 3.0]], [], None),
-        ([[1.0, 2.0, 3.0]], [[]], np.zeros((2, 3, 3))),
-        ([[1.0, 2.0, 3.0]], [[spatial.UncertainMap(np.eye(4), np.zeros((6, 6)), "a")]], None),
-        ([[1.0, 2.0, 3.0]], [[scale_map("c"), scale_map("c", u=2 * U)]], None),
-        ([[1.0, 2.0, 3.0]], [[spatial.UncertainMap(np.zeros((4, 4)), np.zeros((12, 12)), "a")]], None),
-    ],
-)
-def test_what_cannot_be_mapped_with_its_error_is_refused(points, paths, own):
-    with pytest.raises(spatial.AffineError):
-        spatial.joint_covariance(points, paths, own)
-
-
-def test_coinciding_points_have_no_error_of_first_order():
-    with pytest.raises(spatial.AffineError, match="coincide"):
-        spatial.distance_with_error([1, 2, 3], [1, 2, 3], np.zeros((6, 6)))
+def test_a_quarter_turn_with_a_scale_is_said_in_words():
+    parts = spatial.decompose(affine(rotation((0, 0, 1), np.pi / 2) * 2.0, (1, 2, 3)))
+    assert parts.angle_deg == pytest.approx(90.0)
+    np.testing.assert_allclose(parts.axis, [0, 0, 1], atol=1e-12)
+    np.testing.assert_allclose(parts.scales, 2.0)
+    assert parts.shear == pytest.approx(0.0, abs=1e-12)
+    np.testing.assert_array_equal(parts.translation_um, [1, 2, 3])
