@@ -16,8 +16,9 @@ class AnalysisConfig(AppConfig):
         from apps.analysis.outside import OutsideHandler  # noqa: PLC0415
         from apps.analysis.services.outside import KIND as OUTSIDE  # noqa: PLC0415
         from apps.jobs.registry import register_kind  # noqa: PLC0415
-        from apps.provenance import registry  # noqa: PLC0415
+        from apps.provenance import registry, triggers  # noqa: PLC0415
 
         register_kind("analysis", AnalysisHandler())
         register_kind(OUTSIDE, OutsideHandler())
         registry.register(MethodStatus, kind="entity", type="corr:MethodStatus", url_name=None, project=None)
+        triggers.register(triggers.Guard(MethodStatus._meta.db_table, ("id",)))

@@ -48,14 +48,17 @@ def calibrations_told(images: Iterable[Image]) -> list[dict[str, Any]]:
     Returns
     -------
     list of dict
-        ``image``, ``calibration``, ``version``, ``flags`` (codes) and ``notes`` (words).
+        ``image``, ``calibration``, ``version``, ``instrument`` (its name), ``measured_at``, ``due_at``, ``flags``
+        (codes) and ``notes`` (words).
     """
     found = []
     for row in standing(images):
         under = calibration_of(row)
         if under is not None:
             named = {"image": str(row.pk), "calibration": str(under["id"]), "version": under["version"]}
-            found.append(named | {"flags": under["flags"], "notes": under["notes"]})
+            dates = {name: under[name] and under[name].isoformat() for name in ("measured_at", "due_at")}
+            told = {"instrument": under["instrument_name"], "flags": under["flags"], "notes": under["notes"]}
+            found.append(named | dates | told)
     return found
 
 

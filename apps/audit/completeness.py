@@ -12,6 +12,7 @@ from apps.audit.calibrations import doubts
 from apps.audit.derivation import Graph, join_words
 from apps.catalog.models import State
 from apps.imaging.models import Acquisition, Image, SourceFile
+from apps.imaging.selectors import acquired_of
 from apps.jobs.models import Job
 from apps.results.models import Property
 
@@ -47,7 +48,7 @@ def check_completeness(graph: Graph, target: uuid.UUID) -> list[Check]:
         ),
         Check(
             "The time of every acquisition is stated.",
-            bool(acquisitions) and all(row.acquired_at for row in acquisitions),
+            bool(acquisitions) and all(acquired_of(row)["value"] for row in acquisitions),
         ),
         Check("Every job recorded its software environment.", bool(jobs) and all(row.environment for row in jobs)),
         Check("Nothing of it is hidden from you.", not any(node.hidden for node in graph.nodes.values())),

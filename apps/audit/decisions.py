@@ -9,6 +9,7 @@ from typing import Any
 
 from apps.analysis.models import MethodStatus
 from apps.imaging.models import Acquisition, Image, Modality, OutsideActivity
+from apps.imaging.selectors import acquired_of
 from apps.provenance.rows import EdgeRow
 from apps.results.models import Release, Review
 
@@ -27,7 +28,7 @@ def person_words(row: Acquisition | OutsideActivity) -> str:
 def acquisition_words(row: Acquisition) -> str:
     """Say what was measured, by whom, of what, on which instrument and when."""
     instrument = f"on {row.instrument.name}" if row.instrument else "on an instrument not stated"
-    when = row.acquired_at or "at a time not stated"
+    when = acquired_of(row)["value"] or "at a time not stated"
     return (
         f"{row.specimen.name} was measured by {person_words(row)} with {row.get_modality_display()} {instrument}, "
         f"in the state '{row.state.label}', {when}."

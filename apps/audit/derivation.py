@@ -294,6 +294,7 @@ _DEEDS = {
     "calibrate": "typed a scale, which gave",
     "apply": "applied a calibration, which gave",
     "add": "entered",
+    "status": "declared",
 }
 
 

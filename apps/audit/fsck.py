@@ -9,6 +9,7 @@ from pathlib import Path
 from django.db.models import Exists, Model, OuterRef
 
 from analyses.sdk.manifest import Manifest, verify_store
+from apps.audit.fsck_scale import calibration_findings, release_findings
 from apps.core import storage
 from apps.core.models import Store
 from apps.imaging.models import Image, SourceFile
@@ -18,6 +19,7 @@ from apps.provenance import checks, registry
 from apps.provenance.models import Node
 from apps.provenance.relations import Kind
 from apps.results.models import Property, Table
+from apps.spatial.checks import transform_findings
 
 _BLOCK = 1 << 20
 _BATCH = 500
@@ -108,5 +110,8 @@ def find(*, deep: bool = True) -> Iterator[str]:
     yield from job_findings()
     yield from record_findings()
     yield from permission_findings()
+    yield from calibration_findings()
+    yield from release_findings()
+    yield from transform_findings()
     yield from (f"trigger missing: {name}" for name in checks.missing_triggers())
     yield from (f"chain: {finding}" for finding in checks.verify_chain())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from django.db import models
@@ -16,6 +16,7 @@ from apps.provenance.buffer import (
     Buffer,
     ClosureSpec,
     EdgeSpec,
+    FreshSpec,
     InheritSpec,
     NodeSpec,
     PersonKey,
@@ -323,6 +324,10 @@ class Act:
         """
         demand_reason(reason)
         self.buffer.inherited.append(InheritSpec(tuple(outputs), tuple(sources), reason))
+
+    def demand_fresh(self, things: Iterable[uuid.UUID], refusal: Callable[[str], Exception]) -> None:
+        """Refuse the act with ``refusal(reason)`` if one of the things is stale when the event is written."""
+        self.buffer.fresh.append(FreshSpec(tuple(things), refusal))
 
     def erased(self, text: uuid.UUID) -> None:
         """Erase a text and its salt in this act."""

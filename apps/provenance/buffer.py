@@ -80,6 +80,14 @@ class InheritSpec:
 
 
 @dataclass(frozen=True)
+class FreshSpec:
+    """Things none of which may be stale when the event is written; `refusal` makes the error out of the reason."""
+
+    things: tuple[uuid.UUID, ...]
+    refusal: Callable[[str], Exception]
+
+
+@dataclass(frozen=True)
 class PersonKey:
     """A named person without account: the same name within one project is the same person."""
 
@@ -98,6 +106,7 @@ class Buffer:
     stale: list[StaleSpec] = field(default_factory=list)
     closures: list[ClosureSpec] = field(default_factory=list)
     inherited: list[InheritSpec] = field(default_factory=list)
+    fresh: list[FreshSpec] = field(default_factory=list)
     erased: list[uuid.UUID] = field(default_factory=list)
     persons: dict[PersonKey, uuid.UUID] = field(default_factory=dict)
     revisions: list[tuple[uuid.UUID, uuid.UUID, uuid.UUID]] = field(default_factory=list)
@@ -140,6 +149,7 @@ class Buffer:
         self.stale += inner.stale
         self.closures += inner.closures
         self.inherited += inner.inherited
+        self.fresh += inner.fresh
         self.erased += inner.erased
         self.revisions += inner.revisions
 

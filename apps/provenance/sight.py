@@ -12,6 +12,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Final
 
 from apps.provenance import graph
@@ -71,7 +72,8 @@ def lineage(
     Returns
     -------
     Neighbourhood
-        The target first, then visible things, then stubs joined to them.  `truncated` speaks of visible things only.
+        The target first, then visible things, the latest recorded first, then stubs joined to them: in an order that
+        the same record has on every database.  `truncated` speaks of visible things only.
 
     Notes
     -----
@@ -92,7 +94,13 @@ def lineage(
     nodes = load_nodes(dict.fromkeys([*found.shown, *answering]), as_of=last)
     kept, among = redact([*nodes, *_bare(nodes, found, viewer)], edges, viewer.hides, viewer.key)
     joined = {end for edge in among for end in (edge.subject, edge.object)}
-    return Neighbourhood([node for node in kept if not node.hidden or node.id in joined], among, found.truncated)
+    answered = [node for node in kept if not node.hidden or node.id in joined]
+    return Neighbourhood(sorted(answered, key=partial(_place, target)), among, found.truncated)
+
+
+def _place(target: uuid.UUID, node: NodeRow) -> tuple[bool, bool, int, str]:
+    """Sort key of a node: the walk finds nodes in whatever order the database's plan has; stubs go by pseudonym."""
+    return node.id != target, node.hidden, 0 if node.hidden else -(node.seq or 0), str(node.id)
 
 
 def _walk(found: _Found, target: uuid.UUID, way: Direction, viewer: Viewer, limit: int, filters: Filters) -> None:

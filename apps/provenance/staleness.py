@@ -7,6 +7,9 @@ earlier event is committed and seen, and every later one has yet to look::
 
     withdrawing    lock head .. find dependents, mark them .. commit
     finishing                                                        lock head .. find marks on inputs .. commit
+
+An act that only what is fresh admits, such as a release, demands it in the same way: locks on the rows concerned would
+not help, since whoever marks them does not lock them.
 """
 
 from __future__ import annotations
@@ -16,8 +19,8 @@ from collections.abc import Iterable
 from typing import Final
 
 from apps.provenance import graph
-from apps.provenance.buffer import Buffer, ClosureSpec, InheritSpec, StaleSpec
-from apps.provenance.selectors import is_stale
+from apps.provenance.buffer import Buffer, ClosureSpec, FreshSpec, InheritSpec, StaleSpec
+from apps.provenance.selectors import is_stale, stale_marks
 
 _ALL: Final = 10_000_000  # a closure that is cut off would leave stale things unmarked
 _PORTION: Final = 20_000  # ids given to a `select` at once: within what one statement of either database takes
@@ -29,8 +32,10 @@ def settle(buffer: Buffer) -> None:
     Notes
     -----
     What the act itself records is not looked at by a closure: its statements are not written yet.  Inheritance sees the
-    marks that the act itself sets.
+    marks that the act itself sets.  A demand that does not hold raises what its refusal makes, and nothing is written.
     """
+    for demand in buffer.fresh:
+        _demand(demand)
     for closure in buffer.closures:
         closure.marked[:] = _dependents(closure)
         buffer.stale += [StaleSpec(thing, closure.cause, closure.reason) for thing in closure.marked]
@@ -40,6 +45,12 @@ def settle(buffer: Buffer) -> None:
     buffer.stale = _once(buffer.stale)
     buffer.closures.clear()
     buffer.inherited.clear()
+    buffer.fresh.clear()
+
+
+def _demand(spec: FreshSpec) -> None:
+    if marks := stale_marks(spec.things):
+        raise spec.refusal(str(marks[0]["reason"] or ""))
 
 
 def _dependents(closure: ClosureSpec) -> list[uuid.UUID]:

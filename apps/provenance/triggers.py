@@ -1,4 +1,4 @@
-"""Triggers that make the ledger append-only, on SQLite and PostgreSQL.
+"""Triggers that make the ledger append-only, on SQLite and PostgreSQL, and the decisions that apps above it register.
 
 They are put in place by the first migration and put back after every ``migrate`` (SQLite remakes a table to change it
 and drops its triggers with the old one); ``missing`` says which are not there as they should be.  No trigger on SQLite
@@ -56,6 +56,19 @@ GUARDS: Final[tuple[Guard, ...]] = (
     Guard("provenance_chainhead", ("id",), _HEAD_FORWARD),
 )
 
+_registered: dict[str, Guard] = {}
+
+
+def register(guard: Guard) -> None:
+    """Have the rows of another app written once too; called from ``AppConfig.ready``, before any ``migrate``."""
+    _registered[guard.table] = guard
+
+
+def guards() -> tuple[Guard, ...]:
+    """The ledger's own tables, then those registered."""
+    return (*GUARDS, *_registered.values())
+
+
 _FUNCTION: Final = "corr_ledger_refuse"
 _FUNCTION_BODY: Final = f"""
 BEGIN
@@ -99,13 +112,13 @@ def _expected(connection: BaseDatabaseWrapper, guard: Guard) -> dict[str, str]:
 
 
 def install(connection: BaseDatabaseWrapper) -> None:
-    """Put every trigger in place anew, on those tables of the ledger that exist."""
+    """Put every trigger in place anew, on those guarded tables that exist."""
     tables = set(connection.introspection.table_names())
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
             declaration = f"CREATE OR REPLACE FUNCTION {_FUNCTION}() RETURNS trigger LANGUAGE plpgsql"
             cursor.execute(f"{declaration} AS $corr${_FUNCTION_BODY}$corr$")
-        for guard in GUARDS:
+        for guard in guards():
             if guard.table not in tables:
                 continue
             on_table = f" ON {guard.table}" if connection.vendor == "postgresql" else ""
@@ -118,7 +131,7 @@ def remove(connection: BaseDatabaseWrapper) -> None:
     """Take the triggers off.  For tests that flush and for undoing the first migration; nothing else may call it."""
     tables = set(connection.introspection.table_names())
     with connection.cursor() as cursor:
-        for guard in GUARDS:
+        for guard in guards():
             if guard.table in tables:
                 on_table = f" ON {guard.table}" if connection.vendor == "postgresql" else ""
                 for name in _expected(connection, guard):
@@ -130,7 +143,7 @@ def missing(connection: BaseDatabaseWrapper) -> list[str]:
     present = _present_postgres(connection) if connection.vendor == "postgresql" else _present_sqlite(connection)
     return [
         name
-        for guard in GUARDS
+        for guard in guards()
         for name, create in _expected(connection, guard).items()
         if present.get(name) != _comparable(create)
     ]
@@ -163,7 +176,7 @@ def _present_postgres(connection: BaseDatabaseWrapper) -> dict[str, str]:
         rows = set(cursor.fetchall())
     return {
         name: _comparable(create)
-        for guard in GUARDS
+        for guard in guards()
         for name, create in _postgres_triggers(guard).items()
         if (name, guard.table, "WHEN (" in create) in rows
     }

@@ -71,8 +71,8 @@ def test_a_validation_by_the_actor_today_is_the_default(staff: User) -> None:
 
 
 def test_a_new_version_starts_as_a_draft(staff: User) -> None:
-    row = services.set_method_status(actor=staff, plugin=PLUGIN, **VALIDATION)
-    MethodStatus.objects.filter(pk=row.pk).update(version="0.0.1")
+    record = {"validated_by": "Vera", "validated_on": dt.date(2024, 5, 2)}
+    MethodStatus.objects.create(plugin=PLUGIN, version="0.0.1", set_by=staff, **VALIDATION, **record)
     assert client_of(staff).get(f"/api/v1/plugins/{PLUGIN}/").json()["status"] == "draft"
     with pytest.raises(InvalidValueError, match="not installed"):
         services.set_method_status(actor=staff, plugin=PLUGIN, version="0.0.1", **VALIDATION)

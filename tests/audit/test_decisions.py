@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
+from functools import partial
 from typing import Any
 
 import pytest
 from django.db import IntegrityError, transaction
 
+from apps.analysis.models import MethodStatus
 from apps.analysis.services import set_method_status
 from apps.audit import selectors
 from apps.catalog.services import create_specimen
@@ -16,9 +18,9 @@ from apps.imaging.services import calibrate_image, move_acquisition
 from apps.jobs.models import Job
 from apps.projects.models import User
 from apps.projects.services import set_member
-from apps.provenance.checks import verify_chain
+from apps.provenance.checks import missing_triggers, verify_chain
 from apps.provenance.models import Edge
-from apps.results.models import Property, Review
+from apps.results.models import Property, Release, ReleaseWithdrawal, Review
 from apps.results.selectors import review_status
 from apps.results.services import release_result, review_result, withdraw_release
 from tests.factories import StaffFactory, UserFactory
@@ -159,11 +161,31 @@ def test_a_withdrawn_release_stays_told_and_needs_a_new_review(study: Study, rit
 
 
 def test_a_decision_is_about_one_result(study: Study, rita: User) -> None:
-    review = review_result(actor=rita, row=study.result("bounds", "wiener"), verdict="approved")
-    with pytest.raises(IntegrityError), transaction.atomic():
-        Review.objects.filter(pk=review.pk).update(table=study.result("measure", "table"))
-    with pytest.raises(IntegrityError), transaction.atomic():
-        Review.objects.filter(pk=review.pk).update(property=None)
+    given = {"project": study.project, "verdict": "approved", "reviewed_by": rita}
+    both = {"property": study.result("bounds", "wiener"), "table": study.result("measure", "table")}
+    for about in (both, {}):
+        with pytest.raises(IntegrityError, match="review_of_one_result"), transaction.atomic():
+            Review.objects.create(**given, **about)
+
+
+def test_a_decision_is_written_once(study: Study, rita: User) -> None:
+    number = study.result("bounds", "wiener")
+    review_result(actor=rita, row=number, verdict="approved")
+    release_result(actor=study.maker, row=number)
+    withdraw_release(actor=study.maker, row=number, reason="the phases were swapped")
+    validate("bulk.bounds")
+    for model, change in (
+        (Review, {"comment": "said afterwards"}),
+        (Release, {"comment": "said afterwards"}),
+        (ReleaseWithdrawal, {"reason": "said afterwards"}),
+        (MethodStatus, {"status": "draft"}),
+    ):
+        rows = model._default_manager.all()
+        for attempt in (partial(rows.update, **change), partial(rows._raw_delete, rows.db)):
+            with pytest.raises(IntegrityError, match="append-only"), transaction.atomic():
+                attempt()
+        assert rows.count() == 1
+    assert not missing_triggers()
 
 
 def test_completeness_asks_for_validated_methods_and_recorded_reconstructions(study: Study) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 from django.db import connections
 
-from apps.core.errors import InvalidValueError
+from apps.core.errors import ConflictError, InvalidValueError
 from apps.provenance import record, selectors
 from apps.provenance.checks import verify_chain
 from apps.provenance.models import Event
@@ -108,6 +108,27 @@ def test_a_reason_is_demanded(base):
             say(act)
 
 
+def release(thing, meanwhile: Callable[[], object] = lambda: None):
+    with record.act("release", actor=None, project=thing.project_id) as act:
+        act.used(thing)
+        act.demand_fresh([thing.id], ConflictError)
+        meanwhile()
+
+
+@pytest.mark.django_db
+def test_an_act_that_demands_what_is_fresh_is_refused_with_the_reason(ann, base, project):
+    made = finish(base)
+    release(made)
+    withdraw(base, select=lambda ids: set(ids) & {made.id})
+    before = Event.objects.count()
+    with pytest.raises(ConflictError, match="wrong standard"):
+        release(made)
+    with pytest.raises(ConflictError), record.act("outer", actor=ann, project=project):
+        release(made)
+    release(base)  # what was withdrawn itself is not marked by that
+    assert Event.objects.count() == before + 1
+
+
 def in_thread(work: Callable[[], object]) -> tuple[threading.Thread, list[object]]:
     results: list[object] = []
 
@@ -154,3 +175,29 @@ def test_two_open_transactions_never_lose_a_mark(base, first):
     assert selectors.is_stale([source.id, result.id]) == {source.id, result.id}
     assert len({mark["cause"] for mark in selectors.stale_marks([result.id])}) == 1
     assert uuid.UUID(str(result.id)) in selectors.is_stale([result.id])
+
+
+@pytest.mark.postgres_only  # SQLite has one writing transaction at a time
+@pytest.mark.django_db(transaction=True)
+def test_what_is_marked_between_look_and_commit_is_refused(base):
+    made = finish(base)
+    looked, marked = threading.Event(), threading.Event()
+
+    def meanwhile() -> None:
+        assert not selectors.is_stale([made.id])
+        looked.set()
+        assert marked.wait(WAIT)
+
+    def refused() -> str:
+        with pytest.raises(ConflictError) as refusal:
+            release(made, meanwhile)
+        return str(refusal.value)
+
+    thread, said = in_thread(refused)
+    assert looked.wait(WAIT)
+    withdraw(base, select=lambda ids: set(ids) & {made.id})
+    marked.set()
+    thread.join(2 * WAIT)
+    assert len(said) == 1
+    assert "wrong standard" in str(said[0])
+    assert [event.verb for event in Event.objects.order_by("seq")] == ["make", "finish", "withdraw"]

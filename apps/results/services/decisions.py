@@ -89,6 +89,7 @@ def release_result(*, actor: User, row: Result, comment: str = "") -> Release:
     with record.act("release_result", actor=actor, project=row.project_id) as act:
         _lock(row)
         review = _releasable(row)
+        act.demand_fresh([row.pk], _stale)  # what it rests on may be withdrawn between this look and the commit
         release = Release.objects.create(review=review, comment=words, released_by=actor, **_about(row))
         act.used(row, role="result")
         act.used(review, role="review")
@@ -97,12 +98,16 @@ def release_result(*, actor: User, row: Result, comment: str = "") -> Release:
     return release
 
 
+def _stale(reason: str | None) -> ConflictError:
+    return ConflictError(f"it is stale: {reason or 'something it rests on was withdrawn'}")
+
+
 def _releasable(row: Result) -> Review:
     released = current_release(row)
     if released is not None:
         raise ConflictError(f"it was released on {released.created_at:%Y-%m-%d} already")
     if marks := ledger.stale_marks([row.pk]):
-        raise ConflictError(f"it is stale: {marks[0]['reason'] or 'something it rests on was withdrawn'}")
+        raise _stale(marks[0]["reason"])
     review = last_review(row)
     if review is None:
         raise ConflictError("nobody has reviewed it; a second person approves a result before it is released")
