@@ -1,7 +1,8 @@
-"""One measured case, in a process of its own: ``python cases.py CASE VOLUME.npy``; prints one line of JSON.
+"""One measured case, in a process of its own: ``python cases.py CASE VOLUME.npy LIMIT``; prints one line of JSON.
 
 Runs under this project's interpreter for ``ours``, ``plain`` and ``account``, and under one that has the peers for
 ``taufactor`` and ``porespy``.  Time is user + system of the solve alone; volumes are read and modules loaded before.
+LIMIT is the CPU seconds after which TauFactor is stopped; what it had by then is said, as not converged.
 """
 
 from __future__ import annotations
@@ -68,25 +69,46 @@ def plain(phase: np.ndarray) -> dict[str, Any]:
     return timed(work)
 
 
-def taufactor(phase: np.ndarray, *, pore: bool) -> dict[str, Any]:
-    """Faces across the first axis held at a value, the sides insulated: our mirrored boundary."""
+def two_point(phase: np.ndarray, k: np.ndarray, held: str) -> dict[str, Any]:
+    import two_point as balance
+
+    def work() -> dict[str, Any]:
+        found = [balance.solve(k[phase], axis, held) for axis in range(3)]
+        return {
+            "value": {name: value for name, (value, _) in zip(NAMES, found, strict=True)},
+            "iterations": {name: count for name, (_, count) in zip(NAMES, found, strict=True)},
+        }
+
+    return timed(work)
+
+
+def taufactor(phase: np.ndarray, *, pore: bool, limit: float) -> dict[str, Any]:
+    """Faces across the first axis held at a value, the sides insulated: our mirrored boundary.
+
+    Each direction gets a third of ``limit``, in CPU seconds.
+    """
     import torch
     from taufactor import MultiPhaseSolver, Solver
 
     torch.set_num_threads(1)
 
     def work() -> dict[str, Any]:
-        value, iterations = {}, {}
+        value, iterations, spread = {}, {}, {}
         for axis, name in enumerate(NAMES):
             volume = np.ascontiguousarray(np.moveaxis(phase, axis, 0))
             if pore:
                 solver = Solver((volume == 0).astype(np.uint8), device="cpu")
             else:
                 solver = MultiPhaseSolver(volume + 1, cond={1: CONTRAST[0], 2: CONTRAST[1]}, device="cpu")
-            solver.solve(verbose=False, conv_crit=1e-3, iter_limit=100_000)
+            end = time.process_time() + limit / 3
+            while not solver.converged and time.process_time() < end:
+                solver.solve(verbose=False, conv_crit=1e-3, iter_limit=solver.iter + 100)
             value[name] = float(np.ravel(np.asarray(solver.D_eff))[0])
             iterations[name] = int(solver.iter)
-        return {"value": value, "iterations": iterations}
+            if not solver.converged:
+                flux = np.ravel(np.asarray(solver.flux_1d))
+                spread[name] = float((flux.max() - flux.min()) / flux.max())
+        return {"value": value, "iterations": iterations, "flux_spread": spread, "limit_s": limit}
 
     return timed(work)
 
@@ -130,7 +152,7 @@ def account(phase: np.ndarray, grey: np.ndarray) -> dict[str, Any]:
 
 
 def main() -> None:
-    case, path = sys.argv[1], Path(sys.argv[2])
+    case, path, limit = sys.argv[1], Path(sys.argv[2]), float(sys.argv[3])
     grey = np.load(path)
     phase = (grey > 90).astype(np.uint8)
     if case.endswith("_mirrored200"):
@@ -142,8 +164,11 @@ def main() -> None:
         "ours_sides": lambda: ours(phase, CONTRAST, "mirrored"),
         "ours_pore": lambda: ours(phase, PORE, "mirrored"),
         "plain": lambda: plain(phase),
-        "taufactor": lambda: taufactor(phase, pore=False),
-        "taufactor_pore": lambda: taufactor(phase, pore=True),
+        "faces": lambda: two_point(phase, CONTRAST, "faces"),
+        "faces_pore": lambda: two_point(phase, PORE, "faces"),
+        "centres_pore": lambda: two_point(phase, PORE, "centres"),
+        "taufactor": lambda: taufactor(phase, pore=False, limit=limit),
+        "taufactor_pore": lambda: taufactor(phase, pore=True, limit=limit),
         "porespy_pore": lambda: porespy(phase),
         "account": lambda: account(phase, grey),
     }
