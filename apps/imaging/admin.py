@@ -126,10 +126,16 @@ class SourceFileAdmin(ImagingAdmin):
 
 @admin.register(Image)
 class ImageAdmin(ImagingAdmin):
-    list_display = ("name", "kind", "modality", "specimen", "calibrated", "calibration", "version", "created_at")
+    list_display = ("name", "kind", "modality", "specimen", "calibrated", "under", "version", "created_at")
     list_filter = ("kind", "modality", "calibrated")
-    list_select_related = ("specimen", "calibration")
+    list_select_related = ("specimen", "calibration__instrument")
     search_fields = ("name", "specimen__name")
+
+    @admin.display(description="calibration", empty_value="none")
+    def under(self, row: Image) -> str | None:
+        """The calibration that its lengths rest on, by instrument and version."""
+        found = row.calibration
+        return f"{found.instrument.name}, version {found.version}" if found else None
 
 
 @admin.register(OutsideActivity)

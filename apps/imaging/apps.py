@@ -14,12 +14,14 @@ class ImagingConfig(AppConfig):
         from apps.imaging import models as m  # noqa: PLC0415
         from apps.imaging.handlers import IngestHandler, PreviewHandler  # noqa: PLC0415  models exist only now
         from apps.imaging.models import Acquisition, AcquisitionMove, Image, Series, SourceFile  # noqa: PLC0415
+        from apps.imaging.origins import origins  # noqa: PLC0415
         from apps.imaging.selectors import stores_of_project  # noqa: PLC0415
         from apps.imaging.services.ingest import KIND  # noqa: PLC0415
         from apps.imaging.services.preview import KIND as PREVIEW  # noqa: PLC0415
         from apps.jobs.registry import register_kind  # noqa: PLC0415
         from apps.projects.selectors import register_stores  # noqa: PLC0415
         from apps.provenance import registry  # noqa: PLC0415
+        from apps.spatial import targeting_origin  # noqa: PLC0415
 
         registry.register(
             Acquisition, kind="activity", type="corr:Acquisition", url_name="acquisition-detail", project="project_id"
@@ -41,3 +43,4 @@ class ImagingConfig(AppConfig):
         register_kind(KIND, IngestHandler())
         register_kind(PREVIEW, PreviewHandler())
         register_stores(stores_of_project)
+        targeting_origin.register(origins)

@@ -33,6 +33,7 @@ class Alternative:
     covariance: Floats
     closure_um: Floats
     p_value: float | None
+    degrees_of_freedom: float
 
     @property
     def contradicts(self) -> bool:
@@ -76,6 +77,7 @@ def _compare(best: Path, other: Path, point: Sequence[float]) -> Alternative:
         covariance=joint[3:, 3:],
         closure_um=apart,
         p_value=_probability(apart, covariance, freedom) if known else None,
+        degrees_of_freedom=float(propagate([point], other.maps).degrees_of_freedom[0]),
     )
 
 

@@ -341,3 +341,53 @@ class Roi(UUIDModel):
 
     def __str__(self) -> str:
         return self.name
+
+
+class Found(UUIDModel):
+    """Where a region was found on a stage, beside where it was predicted to be.  Written once.
+
+    Points are (x, y, z) in the stage frame of the mount, um; ``position`` is the reading as it was given.
+    """
+
+    PROJECT_PATH: ClassVar[str | None] = "roi__project"
+
+    roi = models.ForeignKey(Roi, on_delete=models.PROTECT, related_name="found")
+    mount = models.ForeignKey(Mount, on_delete=models.PROTECT, related_name="found")
+    instrument = models.ForeignKey(
+        Instrument, on_delete=models.PROTECT, related_name="found", help_text="on whose stage it was found"
+    )
+    source_instrument = models.ForeignKey(
+        Instrument,
+        null=True,
+        on_delete=models.PROTECT,
+        related_name="predicted",
+        help_text="in whose image the region was marked; null = not known",
+    )
+    position = models.JSONField(help_text="stage reading: x, y, z (um), rotation, tilt (deg), working_distance (um)")
+    point = models.JSONField(help_text="the same in the stage frame, um")
+    u_um = models.FloatField(null=True, help_text="standard error of the reading, each axis, um; null = not stated")
+    predicted = models.JSONField(null=True, help_text="in the stage frame, um; null where no path led there")
+    covariance = models.JSONField(null=True, help_text="of the predicted point, 3 x 3, um^2; null = not known")
+    degrees_of_freedom = models.FloatField(null=True, help_text="of that covariance; null where errors were given")
+    path = models.JSONField(default=list, help_text="list of {transform, direction}")
+    no_prediction_reason = models.CharField(max_length=500, blank=True)
+    note = models.TextField(blank=True)
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+
+    class Meta:
+        ordering = ["-created_at", "id"]
+        verbose_name = "found position"
+        constraints = [
+            models.CheckConstraint(
+                name="found_predicted_or_reason",
+                condition=Q(predicted__isnull=False) | ~Q(no_prediction_reason=""),
+            ),
+            models.CheckConstraint(
+                name="found_covariance_of_prediction",
+                condition=Q(predicted__isnull=False) | Q(covariance__isnull=True, degrees_of_freedom__isnull=True),
+            ),
+            models.CheckConstraint(name="found_u_positive", condition=Q(u_um__isnull=True) | Q(u_um__gt=0)),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.roi_id} on {self.mount_id}"

@@ -10,11 +10,11 @@ from threading import Lock
 from typing import Final
 
 import numpy as np
-from django.db.models import Count, Exists, Max, OuterRef
+from django.db.models import Count, Max
 
 from analyses.sdk.propagation import UncertainMap
 from apps.spatial.graph import Graph, Step, build
-from apps.spatial.models import Landmark, Transform, TransformDecision
+from apps.spatial.models import Transform, TransformDecision
 
 _KEPT: Final = 8  # projects; 3,000 transforms take about 5 MB
 # Methods that are exact or certified by what they are; all others are checked against held-out landmarks.
@@ -77,10 +77,8 @@ def _revision(project: uuid.UUID) -> Revision:
 
 
 def _load(project: uuid.UUID, revision: Revision) -> Network:
-    held_out = Landmark.objects.filter(transform=OuterRef("pk"), state=Landmark.State.HELD_OUT)
     rows = list(
         Transform.objects.filter(project=project, status=Transform.Status.ACCEPTED, matrix__isnull=False)
-        .annotate(checked=Exists(held_out))
         .order_by("pk")
         .values_list(
             "pk",
@@ -91,7 +89,7 @@ def _load(project: uuid.UUID, revision: Revision) -> Network:
             "calibration_id",
             "degrees_of_freedom",
             "method",
-            "checked",
+            "facts__held_out__agrees",
         )
     )
     states: dict[uuid.UUID, list[uuid.UUID]] = defaultdict(list)
@@ -107,7 +105,7 @@ def _load(project: uuid.UUID, revision: Revision) -> Network:
             [(row[1], row[2]) for row in rows],
             [np.array(row[3], np.float64).reshape(4, 4) for row in rows],
             [None if row[4] is None else np.array(row[4], np.float64) for row in rows],
-            [row[8] or row[7] in _CERTIFIED for row in rows],
+            [row[8] is True or row[7] in _CERTIFIED for row in rows],
         ),
         calibrations=[row[5] for row in rows],
         stated=[row[4] is not None for row in rows],

@@ -22,13 +22,15 @@ def list_mounts(user: access.Caller) -> QuerySet[Mount]:
 
 def list_transforms(user: access.Caller) -> QuerySet[Transform]:
     """Transforms with landmarks, states and decisions."""
-    rows = Transform.objects.select_related("superseded_by").prefetch_related("landmarks", "valid_states", "decisions")
+    rows = Transform.objects.select_related("superseded_by").prefetch_related(
+        "landmarks", "valid_states", "decisions", "overrides"
+    )
     return access.visible(rows, user)
 
 
 def list_rois(user: access.Caller) -> QuerySet[Roi]:
     """Regions, those that were superseded too."""
-    return access.visible(Roi.objects.select_related("superseded_by"), user)
+    return access.visible(Roi.objects.select_related("superseded_by", "frame"), user)
 
 
 def list_events(user: access.Caller) -> QuerySet[SpecimenEvent]:

@@ -14,7 +14,7 @@ from typing import Final
 from apps.catalog.models import SpecimenEvent, State
 
 # What leaves every point of the piece where it was, in the piece's own frame.  A coating adds to the surface; all else
-# takes away from it, deforms it, or may do either.  A new mount moves the piece on its stage, and has a frame of its own.
+# takes away from it, deforms it, or may do either.  A new mount moves the piece on its stage and has its own frame.
 HARMLESS: Final = frozenset({SpecimenEvent.Kind.COAT, SpecimenEvent.Kind.MOUNT})
 
 

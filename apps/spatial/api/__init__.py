@@ -1,6 +1,7 @@
 """REST of frames, mounts, transforms and regions, and of specimen events, which open frames."""
 
 from apps.spatial.api.events import SpecimenEventViewSet
+from apps.spatial.api.found import FoundViewSet
 from apps.spatial.api.frames import FrameViewSet
 from apps.spatial.api.mounts import MountViewSet
 from apps.spatial.api.rois import RoiViewSet
@@ -12,4 +13,5 @@ ROUTES = [
     ("frames", FrameViewSet, "frame"),
     ("transforms", TransformViewSet, "transform"),
     ("rois", RoiViewSet, "roi"),
+    ("found", FoundViewSet, "found"),
 ]

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Any
 
 from django.db.models import QuerySet
 from django_filters import rest_framework as filters
 from drf_spectacular.utils import extend_schema, extend_schema_field, extend_schema_view
 from rest_framework import serializers
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
 
 from apps.catalog.api.base import RowViewSet
 from apps.catalog.models import Instrument
-from apps.core.api.filters import StrictBooleanFilter
+from apps.core.api.filters import StrictBooleanFilter, check_query
 from apps.core.api.serializers import ObjectField, StrictModelSerializer, StrictSerializer
+from apps.core.api.views import UUID_PATTERN
+from apps.projects import access
 from apps.spatial import selectors, services
+from apps.spatial.api.found import FoundActions
+from apps.spatial.api.frames import MappedSerializer
+from apps.spatial.api.targeting import TargetingActions
+from apps.spatial.api.told import told_points
 from apps.spatial.models import Frame, Roi
+from apps.spatial.roi_mapping import map_roi
 
 
 class BoxSerializer(serializers.Serializer[Any]):
@@ -86,14 +97,23 @@ class RoiFilter(filters.FilterSet):
     current = StrictBooleanFilter(field_name="superseded_by", lookup_expr="isnull")
 
 
+class MappedRoiSerializer(MappedSerializer):
+    """A region in another frame; ``points`` are those of its geometry in their order, the 8 corners of a box."""
+
+    roi = serializers.UUIDField()
+    frame = serializers.UUIDField()
+    geometry = ObjectField(help_text="{type, coordinates}, um; a box that is turned has become a mesh")
+
+
 @extend_schema_view(create=extend_schema(request=RoiInput, responses={201: RoiSerializer}))
-class RoiViewSet(RowViewSet):
+class RoiViewSet(TargetingActions, FoundActions, RowViewSet):
     """Regions in the frames the caller sees."""
 
     serializer_class = RoiSerializer
     input_class = RoiInput
     queryset = Roi.objects.all()
     filterset_class = RoiFilter
+    extra_query_params: tuple[str, ...] = ()
     references = {"frame": Frame, "target_instrument": Instrument, "supersedes": Roi}
 
     def get_queryset(self) -> QuerySet[Roi]:
@@ -103,3 +123,20 @@ class RoiViewSet(RowViewSet):
     def make(self, actor: Any, values: dict[str, Any]) -> Roi:
         """Mark a place."""
         return services.create_roi(actor=actor, **values)
+
+    @extend_schema(responses={200: MappedRoiSerializer}, filters=False)
+    @action(
+        detail=True,
+        methods=["get"],
+        filterset_class=None,
+        pagination_class=None,
+        url_path=f"in/(?P<frame>{UUID_PATTERN})",
+    )
+    def mapped(self, request: Request, pk: str, frame: str) -> Response:
+        """The region in another frame, every point with its covariance; 409 where no path leads there."""
+        check_query(request, ())
+        roi = self.get_object()
+        target = access.get_visible(selectors.list_frames(request.user), request.user, uuid.UUID(frame))
+        found = map_roi(roi, target)
+        told = told_points(found.mapped) | {"warnings": found.warnings}
+        return Response({"roi": str(roi.pk), "frame": str(target.pk), "geometry": found.geometry} | told)

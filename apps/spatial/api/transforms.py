@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from django.db.models import QuerySet
 from django_filters import rest_framework as filters
 from drf_spectacular.utils import extend_schema, extend_schema_field, extend_schema_view
@@ -12,13 +13,17 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from analyses.sdk.spatial import decompose
 from apps.catalog.api.base import ReasonSerializer, RowViewSet, ThingSerializer
 from apps.catalog.models import State
 from apps.catalog.selectors import visible_things
-from apps.core.api.serializers import FiniteFloatField, StrictModelSerializer, StrictSerializer
+from apps.core.api.serializers import FiniteFloatField, ObjectField, StrictModelSerializer, StrictSerializer
 from apps.core.errors import InvalidValueError
+from apps.projects import access
 from apps.spatial import selectors, services
-from apps.spatial.models import Frame, Landmark, Transform, TransformDecision
+from apps.spatial.fitting import FITTED_KINDS
+from apps.spatial.models import Frame, Landmark, Transform, TransformDecision, TransformOverride
+from apps.spatial.pairs import Pair, lengths_um
 from apps.spatial.services.transforms import TYPED_METHODS
 
 _NUMBERS = {"type": "array", "items": {"type": "number"}}
@@ -34,7 +39,7 @@ class LandmarkSerializer(StrictModelSerializer):
 
     class Meta:
         model = Landmark
-        fields = ["number", "source", "target", "u_um", "state", "reason"]
+        fields = ["number", "source", "target", "u_um", "residual_um", "state", "reason"]
         read_only_fields = fields
 
     def get_source(self, landmark: Landmark) -> list[float]:
@@ -51,8 +56,33 @@ class DecisionSerializer(StrictModelSerializer):
 
     class Meta:
         model = TransformDecision
-        fields = ["id", "status", "reason", "decided_by", "created_at"]
+        fields = ["id", "status", "other", "reason", "decided_by", "created_at"]
         read_only_fields = fields
+
+
+class OverrideSerializer(StrictModelSerializer):
+    """That a transform is used in a state for which it does not hold."""
+
+    class Meta:
+        model = TransformOverride
+        fields = ["id", "state", "reason", "decided_by", "created_at"]
+        read_only_fields = fields
+
+
+class DecompositionSerializer(serializers.Serializer[Any]):
+    """What the matrix does, in words people use: ``linear = rotation @ symmetric stretch`` (@ mirror of z)."""
+
+    angle_deg = serializers.FloatField(help_text="of the one turn about `axis`")
+    axis = serializers.ListField(child=serializers.FloatField(), min_length=3, max_length=3)
+    euler_deg = serializers.ListField(
+        child=serializers.FloatField(), min_length=3, max_length=3, help_text="about the fixed axes x, then y, then z"
+    )
+    scales = serializers.ListField(
+        child=serializers.FloatField(), min_length=3, max_length=3, help_text="along the principal directions"
+    )
+    shear = serializers.FloatField(help_text="0 where the stretch only scales along x, y and z")
+    translation_um = serializers.ListField(child=serializers.FloatField(), min_length=3, max_length=3)
+    mirrored = serializers.BooleanField()
 
 
 class TransformSerializer(StrictModelSerializer):
@@ -64,7 +94,13 @@ class TransformSerializer(StrictModelSerializer):
     )
     landmarks = LandmarkSerializer(many=True, read_only=True)
     decisions = DecisionSerializer(many=True, read_only=True)
+    overrides = OverrideSerializer(many=True, read_only=True)
     superseded_by = serializers.SerializerMethodField()
+    decomposition = serializers.SerializerMethodField()
+    residuals_um = serializers.SerializerMethodField()
+    leave_one_out_um = serializers.SerializerMethodField()
+    suspects = serializers.SerializerMethodField()
+    facts = ObjectField(read_only=True)
 
     class Meta:
         model = Transform
@@ -82,9 +118,15 @@ class TransformSerializer(StrictModelSerializer):
             "residual_um",
             "no_residual_reason",
             "landmarks",
+            "residuals_um",
+            "leave_one_out_um",
+            "suspects",
+            "decomposition",
+            "facts",
             "reason",
             "status",
             "decisions",
+            "overrides",
             "valid_states",
             "supersedes",
             "superseded_by",
@@ -100,6 +142,39 @@ class TransformSerializer(StrictModelSerializer):
         """4 x 4, row-major; null for a displacement field."""
         flat = transform.matrix
         return None if flat is None else [flat[start : start + 4] for start in (0, 4, 8, 12)]
+
+    @extend_schema_field(DecompositionSerializer(allow_null=True))
+    def get_decomposition(self, transform: Transform) -> dict[str, Any] | None:
+        """Rotation, scales, shear and shift; null for a displacement field."""
+        if transform.matrix is None:
+            return None
+        parts = decompose(np.array(transform.matrix, np.float64).reshape(4, 4))
+        return {
+            "angle_deg": parts.angle_deg,
+            "axis": parts.axis.tolist(),
+            "euler_deg": parts.euler_deg.tolist(),
+            "scales": parts.scales.tolist(),
+            "shear": parts.shear,
+            "translation_um": parts.translation_um.tolist(),
+            "mirrored": parts.mirrored,
+        }
+
+    @extend_schema_field(serializers.ListField(child=serializers.FloatField(allow_null=True)))
+    def get_residuals_um(self, transform: Transform) -> list[float | None]:
+        """Distance of each mapped source point from its target, by number."""
+        return [landmark.residual_um for landmark in transform.landmarks.all()]
+
+    @extend_schema_field(serializers.ListField(child=serializers.FloatField(allow_null=True)))
+    def get_leave_one_out_um(self, transform: Transform) -> list[float | None]:
+        """By how much the map of all other pairs misses each, by number; empty without a fit."""
+        found: list[float | None] = transform.facts.get("fit", {}).get("leave_one_out_um", [])
+        return found
+
+    @extend_schema_field(serializers.ListField(child=serializers.IntegerField()))
+    def get_suspects(self, transform: Transform) -> list[int]:
+        """Numbers of the pairs that a robust fit of the others does not explain; empty without a fit."""
+        found: list[int] = transform.facts.get("fit", {}).get("suspects", [])
+        return found
 
     @extend_schema_field(serializers.UUIDField(allow_null=True))
     def get_superseded_by(self, transform: Transform) -> str | None:
@@ -141,7 +216,10 @@ class TransformInput(StrictSerializer):
     kind = serializers.ChoiceField(choices=Transform.Kind.choices)
     method = serializers.ChoiceField(choices=[(method.value, method.label) for method in TYPED_METHODS])
     matrix = SquareField(
-        required=False, allow_null=True, max_length=16, help_text="4 x 4, or 16 numbers row by row; um"
+        required=False,
+        allow_null=True,
+        max_length=16,
+        help_text="4 x 4, or 16 numbers row by row; um.  Without it the map is fitted to the landmarks",
     )
     landmarks = serializers.ListField(child=LandmarkInput(), required=False, max_length=10_000)
     store = serializers.UUIDField(required=False, allow_null=True, help_text="displacement fields come from jobs")
@@ -160,6 +238,38 @@ class AcceptInput(StrictSerializer):
 
     reason = serializers.CharField(max_length=20_000, allow_blank=True, required=False)
     no_residual_reason = serializers.CharField(max_length=500, allow_blank=True, required=False)
+    replaces = serializers.UUIDField(
+        required=False, allow_null=True, help_text="the accepted transform between the same frames whose place it takes"
+    )
+
+
+class OverrideInput(StrictSerializer):
+    """Why a transform is used in a state for which it does not hold."""
+
+    state = serializers.UUIDField()
+    reason = serializers.CharField(max_length=20_000)
+
+
+class FitInput(StrictSerializer):
+    """Landmarks to fit a map to, for a look before anything is stored."""
+
+    source = serializers.UUIDField()
+    target = serializers.UUIDField()
+    kind = serializers.ChoiceField(choices=[(kind, kind) for kind in FITTED_KINDS])
+    landmarks = serializers.ListField(child=LandmarkInput(), max_length=10_000)
+
+
+class FitSerializer(serializers.Serializer[Any]):
+    """What a fit would give; nothing is stored."""
+
+    matrix = serializers.ListField(child=serializers.ListField(child=serializers.FloatField()))
+    covariance = serializers.ListField(child=serializers.ListField(child=serializers.FloatField()), allow_null=True)
+    degrees_of_freedom = serializers.IntegerField(allow_null=True)
+    residual_um = serializers.FloatField()
+    residuals_um = serializers.ListField(child=serializers.FloatField())
+    leave_one_out_um = serializers.ListField(child=serializers.FloatField(allow_null=True))
+    suspects = serializers.ListField(child=serializers.IntegerField())
+    facts = ObjectField()
 
 
 class TransformFilter(filters.FilterSet):
@@ -182,7 +292,13 @@ class TransformViewSet(RowViewSet):
     input_class = TransformInput
     queryset = Transform.objects.all()
     filterset_class = TransformFilter
-    references = {"source": Frame, "target": Frame, "supersedes": Transform}
+    references = {
+        "source": Frame,
+        "target": Frame,
+        "supersedes": Transform,
+        "replaces": Transform,
+        "state": State,
+    }
 
     def get_queryset(self) -> QuerySet[Transform]:
         """Visible transforms."""
@@ -201,10 +317,31 @@ class TransformViewSet(RowViewSet):
     @extend_schema(request=AcceptInput, responses={200: TransformSerializer}, filters=False)
     @action(detail=True, methods=["post"], filterset_class=None)
     def accept(self, request: Request, pk: str) -> Response:
-        """Accept a candidate; the decision is recorded."""
+        """Accept a candidate; the decision is recorded.
+
+        Where another transform between the same frames is accepted, it must be named as the one to be replaced: 409
+        names it else, and the attempt is recorded.
+        """
         transform = self.get_object()
         services.accept_transform(actor=self.actor, transform=transform, **self.checked(request, AcceptInput))
         return Response(self.represented(transform))
+
+    @extend_schema(request=OverrideInput, responses={200: TransformSerializer}, filters=False)
+    @action(detail=True, methods=["post"], filterset_class=None)
+    def override(self, request: Request, pk: str) -> Response:
+        """Allow an accepted transform to be used in a state for which it does not hold; the reason is recorded."""
+        transform = self.get_object()
+        services.override_transform(actor=self.actor, transform=transform, **self.checked(request, OverrideInput))
+        return Response(self.represented(transform))
+
+    @extend_schema(request=FitInput, responses={200: FitSerializer}, filters=False)
+    @action(detail=False, methods=["post"], filterset_class=None)
+    def fit(self, request: Request) -> Response:
+        """Fit a map to landmarks and show it; stores nothing."""
+        values = self.checked(request, FitInput)
+        access.require(self.actor, access.Action.CONTRIBUTE, values["source"])
+        transform, pairs = services.prepare_transform(method=Transform.Method.LANDMARKS, **values)
+        return Response(_told(transform, pairs))
 
     @extend_schema(request=ReasonSerializer, responses={200: WithdrawnTransformSerializer}, filters=False)
     @action(detail=True, methods=["post"], filterset_class=None)
@@ -215,3 +352,18 @@ class TransformViewSet(RowViewSet):
         stale = services.withdraw_transform(actor=self.actor, transform=transform, reason=reason)
         things = ThingSerializer(visible_things(stale, request.user), many=True).data
         return Response(self.represented(transform) | {"stale": things})
+
+
+def _told(transform: Transform, pairs: list[Pair]) -> dict[str, Any]:
+    flat: list[float] = transform.matrix or []
+    fit = transform.facts["fit"]
+    return {
+        "matrix": [flat[start : start + 4] for start in (0, 4, 8, 12)],
+        "covariance": transform.covariance,
+        "degrees_of_freedom": transform.degrees_of_freedom,
+        "residual_um": transform.residual_um,
+        "residuals_um": lengths_um(flat, pairs).tolist(),
+        "leave_one_out_um": fit["leave_one_out_um"],
+        "suspects": fit["suspects"],
+        "facts": transform.facts,
+    }

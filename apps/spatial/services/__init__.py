@@ -1,11 +1,13 @@
 """Changes to frames, mounts, transforms and regions: the only functions that write these rows."""
 
 from apps.spatial.services.calibrated import open_calibrated_frame
+from apps.spatial.services.decisions import accept_transform, override_transform, withdraw_transform
 from apps.spatial.services.events import record_specimen_event
+from apps.spatial.services.found import record_found, send_roi
 from apps.spatial.services.frames import ensure_state_frame, open_frame
 from apps.spatial.services.mounts import create_mount, end_mount
 from apps.spatial.services.rois import create_roi
-from apps.spatial.services.transforms import accept_transform, add_transform, create_transform, withdraw_transform
+from apps.spatial.services.transforms import add_transform, create_transform, prepare_transform
 
 __all__ = [
     "accept_transform",
@@ -17,6 +19,10 @@ __all__ = [
     "ensure_state_frame",
     "open_calibrated_frame",
     "open_frame",
+    "override_transform",
+    "prepare_transform",
+    "record_found",
     "record_specimen_event",
+    "send_roi",
     "withdraw_transform",
 ]

@@ -1,22 +1,24 @@
-"""Transforms: immutable edges between frames, and the decisions that move the pointer "accepted"."""
+"""Transforms: immutable edges between frames, typed, or fitted to landmarks."""
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
+import numpy as np
+
 from apps.catalog.models import State
-from apps.catalog.services import mark_stale
-from apps.core.clean import TEXT_LENGTH, clean_number, clean_text, constraint_refuses
+from apps.core.clean import TEXT_LENGTH, clean_text, constraint_refuses
 from apps.core.errors import ConflictError, InvalidValueError
 from apps.core.quote import shown
 from apps.projects import access
 from apps.projects.models import User
 from apps.provenance import record
-from apps.spatial.geometry import LIMIT_UM, clean_covariance, clean_matrix, clean_point, residual_um
-from apps.spatial.models import Frame, Landmark, Transform, TransformDecision
+from apps.spatial.fitting import fit_pairs
+from apps.spatial.geometry import clean_covariance, clean_matrix
+from apps.spatial.models import Frame, Landmark, Transform
+from apps.spatial.pairs import Pair as Pair
+from apps.spatial.pairs import check_within, clean_pairs, held_out_check, lengths_um
 
 TYPED_METHODS: Final = (
     Transform.Method.STAGE,
@@ -25,21 +27,7 @@ TYPED_METHODS: Final = (
     Transform.Method.GEOMETRY,
     Transform.Method.MANUAL,
 )
-_MAX_LANDMARKS: Final = 10_000
 _REASON_LENGTH: Final = 500
-_LANDMARK_KEYS: Final = frozenset({"source", "target", "u_um", "state", "reason"})
-DECISION_TYPE: Final = "corr:TransformDecision"
-
-
-@dataclass(frozen=True)
-class Pair:
-    """A checked landmark: the same physical point in both frames, (x, y, z), um."""
-
-    source: list[float]
-    target: list[float]
-    u_um: float | None
-    state: str
-    reason: str
 
 
 def create_transform(
@@ -58,7 +46,7 @@ def create_transform(
     supersedes: Transform | None = None,
     reason: str = "",
 ) -> Transform:
-    """Make a candidate edge between two frames out of a matrix known already.
+    """Make a candidate edge between two frames, from a matrix known already or fitted to landmarks.
 
     Parameters
     ----------
@@ -70,13 +58,13 @@ def create_transform(
         What the matrix may do; ``reflection`` only, and always, where it mirrors.
     method : str
         Where the matrix comes from: stage, landmarks, registration, geometry or manual.
-    matrix : 4 x 4 nested lists or 16 numbers
-        Row-major, micrometres.
+    matrix : 4 x 4 nested lists or 16 numbers, optional
+        Row-major, micrometres; without it the map is fitted to the landmarks.
     landmarks : sequence of mapping
-        ``{source: [x, y, z], target: [x, y, z], u_um, state, reason}``; they stay with the transform, and the root mean
-        square residual of the active ones is computed here.
+        ``{source: [x, y, z], target: [x, y, z], u_um, state, reason}``; they stay with the transform, and their
+        residuals are computed here.
     covariance : 12 x 12, optional
-        Of the row-major entries of the upper 3 x 4 block.
+        Of the row-major entries of the upper 3 x 4 block; a fit gives its own where none is given.
     degrees_of_freedom : int, optional
         Of the variance that the covariance comes from; none means that errors were given.
     no_residual_reason : str
@@ -93,27 +81,26 @@ def create_transform(
     NotFoundError, PermissionRefusedError
         The actor does not see the frames, or may not contribute.
     InvalidValueError
-        A value cannot be taken; landmarks without a matrix, because no fit is offered here.
+        A value cannot be taken; landmarks that do not determine a map of the kind, or that lie far outside of their
+        image.
     ConflictError
         The earlier edge has been superseded already.
     """
     access.require(actor, access.Action.CONTRIBUTE, source)
-    _check_ends(source, target, valid_states)
-    pairs = [_clean_pair(item, f"landmarks.{index}") for index, item in enumerate(_limited(landmarks))]
-    _check_method(kind, method, matrix=matrix, pairs=pairs)
-    transform = Transform(
+    transform, pairs = prepare_transform(
         source=source,
         target=target,
         kind=kind,
         method=method,
-        matrix=clean_matrix(matrix, kind=kind),
-        covariance=None if covariance is None else clean_covariance(covariance),
-        degrees_of_freedom=_clean_degrees(degrees_of_freedom, covariance),
-        no_residual_reason=clean_text(no_residual_reason, field="no_residual_reason", max_length=_REASON_LENGTH),
-        reason=clean_text(reason, field="reason", max_length=TEXT_LENGTH),
-        supersedes=supersedes,
-        created_by=actor,
+        matrix=matrix,
+        landmarks=landmarks,
+        covariance=covariance,
+        degrees_of_freedom=degrees_of_freedom,
+        valid_states=valid_states,
     )
+    transform.no_residual_reason = clean_text(no_residual_reason, field="no_residual_reason", max_length=_REASON_LENGTH)
+    transform.reason = clean_text(reason, field="reason", max_length=TEXT_LENGTH)
+    transform.supersedes, transform.created_by = supersedes, actor
     taken = ConflictError("that transform has been superseded already; name its successor", field="supersedes")
     with (
         constraint_refuses("supersedes_id", error=taken),
@@ -122,8 +109,57 @@ def create_transform(
         if supersedes is not None:
             _check_superseded(transform, supersedes, taken)
         add_transform(act, transform, pairs=pairs, valid_states=valid_states)
-        act.asserted(transform, "matrix", {"matrix": transform.matrix, "method": method})
+        if matrix is not None:
+            act.asserted(transform, "matrix", {"matrix": transform.matrix, "method": method})
     return transform
+
+
+def prepare_transform(
+    *,
+    source: Frame,
+    target: Frame,
+    kind: str,
+    method: str,
+    matrix: object = None,
+    landmarks: Sequence[Mapping[str, Any]] = (),
+    covariance: object = None,
+    degrees_of_freedom: int | None = None,
+    valid_states: Sequence[State] = (),
+) -> tuple[Transform, list[Pair]]:
+    """Check the values of a transform and fit it where no matrix is given; stores nothing.
+
+    Parameters and errors are those of :func:`create_transform`; the caller has checked permission.
+    """
+    _check_ends(source, target, valid_states)
+    pairs = clean_pairs(landmarks)
+    _check_method(kind, method, matrix=matrix, pairs=pairs)
+    check_within(pairs, source, target)
+    transform = Transform(source=source, target=target, kind=kind, method=method)
+    if matrix is None:
+        fitted = fit_pairs(kind, pairs)
+        transform.matrix, transform.covariance = fitted.matrix, fitted.covariance
+        transform.degrees_of_freedom, transform.facts = fitted.degrees_of_freedom, fitted.facts
+    else:
+        transform.matrix = clean_matrix(matrix, kind=kind)
+    if covariance is not None:
+        transform.covariance = clean_covariance(covariance)
+        transform.degrees_of_freedom = None
+    if degrees_of_freedom is not None:
+        transform.degrees_of_freedom = _clean_degrees(degrees_of_freedom, covariance)
+    describe_pairs(transform, pairs)
+    return transform, pairs
+
+
+def describe_pairs(transform: Transform, pairs: Sequence[Pair]) -> None:
+    """Set what the landmarks say of a transform: the residual of the active ones, and how it did on the held-out."""
+    if transform.matrix is None or not pairs:
+        return
+    active = [pair for pair in pairs if pair.state == Landmark.State.ACTIVE]
+    if active:
+        transform.residual_um = float(np.sqrt(np.mean(lengths_um(transform.matrix, active) ** 2)))
+    held_out = held_out_check(transform.matrix, transform.covariance, pairs)
+    if held_out is not None:
+        transform.facts = {**transform.facts, "held_out": held_out}
 
 
 def add_transform(
@@ -134,13 +170,15 @@ def add_transform(
     The caller has checked permission and values; project, residual and, where none are given, the states are set here.
     """
     transform.project = transform.source.project
-    active = [(pair.source, pair.target) for pair in pairs if pair.state == Landmark.State.ACTIVE]
-    if transform.matrix is not None and active:
-        transform.residual_um = residual_um(transform.matrix, active)
+    describe_pairs(transform, pairs)
     transform.save(force_insert=True)
     states = valid_states or [s for s in (transform.source.state, transform.target.state) if s is not None]
     transform.valid_states.set({state.pk: state for state in states}.values())
-    Landmark.objects.bulk_create(_landmark(transform, number, pair) for number, pair in enumerate(pairs))
+    lengths = np.full(len(pairs), np.nan) if transform.matrix is None else lengths_um(transform.matrix, pairs)
+    Landmark.objects.bulk_create(
+        _landmark(transform, number, pair, float(length))
+        for number, (pair, length) in enumerate(zip(pairs, lengths, strict=True))
+    )
     act.used(transform.source, role="source")
     act.used(transform.target, role="target")
     facts = {
@@ -160,12 +198,6 @@ def add_transform(
     if transform.supersedes is not None:
         act.derived(transform, transform.supersedes, relation="revision")
     return transform
-
-
-def _limited(landmarks: object) -> Sequence[Any]:
-    if not isinstance(landmarks, Sequence) or isinstance(landmarks, str) or len(landmarks) > _MAX_LANDMARKS:
-        raise InvalidValueError(f"must be a list of at most {_MAX_LANDMARKS} pairs", field="landmarks")
-    return landmarks
 
 
 def _check_ends(source: Frame, target: Frame, valid_states: Sequence[State]) -> None:
@@ -189,13 +221,10 @@ def _check_method(kind: str, method: str, *, matrix: object, pairs: Sequence[Pai
         raise InvalidValueError(
             "a displacement field is the output of a registration job; it is not typed", field="kind"
         )
-    if matrix is None and pairs:
+    if matrix is None and not pairs:
         raise InvalidValueError(
-            "fitting a matrix to landmarks is not available; give the matrix too, and the landmarks stay with it",
-            field="matrix",
+            "give a matrix (4 x 4, row-major, micrometres), or landmarks to fit one to", field="matrix"
         )
-    if matrix is None:
-        raise InvalidValueError("a matrix must be given: 4 x 4, row-major, micrometres", field="matrix")
     if method == Transform.Method.LANDMARKS and not pairs:
         raise InvalidValueError("the method landmarks keeps its landmarks; give them", field="landmarks")
 
@@ -217,29 +246,7 @@ def _check_superseded(transform: Transform, former: Transform, taken: ConflictEr
         raise taken
 
 
-def _clean_pair(item: object, field: str) -> Pair:
-    if not isinstance(item, Mapping):
-        raise InvalidValueError("a landmark is an object {source, target, u_um, state, reason}", field=field)
-    unknown = sorted(str(key) for key in item if key not in _LANDMARK_KEYS)
-    if unknown:
-        raise InvalidValueError(f"unknown: {shown(unknown)}; known: {', '.join(sorted(_LANDMARK_KEYS))}", field=field)
-    state = item.get("state", Landmark.State.ACTIVE)
-    if state not in Landmark.State.values:
-        raise InvalidValueError(f"{shown(state)} is none of {', '.join(Landmark.State.values)}", field=f"{field}.state")
-    rejected = state == Landmark.State.REJECTED
-    u_um = item.get("u_um")
-    return Pair(
-        source=clean_point(item.get("source"), field=f"{field}.source"),
-        target=clean_point(item.get("target"), field=f"{field}.target"),
-        u_um=None if u_um is None else clean_number(u_um, field=f"{field}.u_um", above=0.0, limit=LIMIT_UM),
-        state=str(state),
-        reason=clean_text(
-            item.get("reason", ""), field=f"{field}.reason", max_length=_REASON_LENGTH, required=rejected
-        ),
-    )
-
-
-def _landmark(transform: Transform, number: int, pair: Pair) -> Landmark:
+def _landmark(transform: Transform, number: int, pair: Pair, length: float) -> Landmark:
     return Landmark(
         transform=transform,
         number=number,
@@ -250,94 +257,7 @@ def _landmark(transform: Transform, number: int, pair: Pair) -> Landmark:
         target_y=pair.target[1],
         target_z=pair.target[2],
         u_um=pair.u_um,
+        residual_um=length if np.isfinite(length) else None,
         state=pair.state,
         reason=pair.reason,
     )
-
-
-# ----------------------------------------------------------------------------------------------------------- decisions
-
-
-def accept_transform(
-    *, actor: User, transform: Transform, reason: str = "", no_residual_reason: str = ""
-) -> TransformDecision:
-    """Accept a candidate: from now on places are mapped along it.
-
-    Parameters
-    ----------
-    actor : User
-        A contributor of the project.
-    transform : Transform
-        A candidate.
-    reason : str
-        Why it is believed; where nothing else is said, also why that is so without a residual.
-    no_residual_reason : str
-        Why there is no residual, where there is none.
-
-    Raises
-    ------
-    NotFoundError, PermissionRefusedError
-        The actor does not see the transform, or may not contribute.
-    InvalidValueError
-        It has no residual, and no reason for that is given.
-    ConflictError
-        It is not a candidate.
-    """
-    access.require(actor, access.Action.CONTRIBUTE, transform)
-    reason = clean_text(reason, field="reason", max_length=TEXT_LENGTH)
-    excuse = clean_text(no_residual_reason, field="no_residual_reason", max_length=_REASON_LENGTH)
-    with record.act("accept_transform", actor=actor, project=transform.project_id, reason=reason or None) as act:
-        locked = Transform.objects.select_for_update().get(pk=transform.pk)
-        if locked.status != Transform.Status.CANDIDATE:
-            raise ConflictError(f"the transform is {locked.status}; only a candidate is accepted")
-        if locked.residual_um is None:
-            locked.no_residual_reason = excuse or locked.no_residual_reason or reason[:_REASON_LENGTH]
-            if not locked.no_residual_reason:
-                raise InvalidValueError(
-                    "the transform has no residual; say why it is accepted without one", field="no_residual_reason"
-                )
-        return _decide(act, locked, Transform.Status.ACCEPTED, reason, actor)
-
-
-def withdraw_transform(*, actor: User, transform: Transform, reason: str) -> list[uuid.UUID]:
-    """Withdraw a transform; it stays readable, and everything that rests on it becomes stale.
-
-    Returns
-    -------
-    list of UUID
-        Ids of what went stale; narrow them before anybody sees them.
-
-    Raises
-    ------
-    NotFoundError, PermissionRefusedError
-        The actor does not see the transform, or may not contribute.
-    InvalidValueError
-        No reason.
-    ConflictError
-        It is withdrawn already, or it is the factor of a calibration.
-    """
-    access.require(actor, access.Action.CONTRIBUTE, transform)
-    reason = clean_text(reason, field="reason", max_length=TEXT_LENGTH, required=True)
-    with record.act("withdraw_transform", actor=actor, project=transform.project_id, reason=reason) as act:
-        locked = Transform.objects.select_for_update().get(pk=transform.pk)
-        if locked.status == Transform.Status.WITHDRAWN:
-            raise ConflictError("the transform is withdrawn already")
-        if locked.calibration_id is not None:
-            raise ConflictError(
-                "the transform is the factor of a calibration and stands with it; withdraw the calibration, or take it "
-                "off the image with POST images/{id}/apply-calibration/ {calibration: null, reason}",
-                details={"calibration": str(locked.calibration_id)},
-            )
-        stale = mark_stale(act, cause=locked.pk, reason=reason, except_types=(DECISION_TYPE,))
-        _decide(act, locked, Transform.Status.WITHDRAWN, reason, actor)
-        act.invalidated(locked, reason=reason)
-    return stale
-
-
-def _decide(act: record.Act, transform: Transform, status: str, reason: str, actor: User) -> TransformDecision:
-    transform.status = status
-    transform.save(update_fields=["status", "no_residual_reason"])
-    decision = TransformDecision.objects.create(transform=transform, status=status, reason=reason, decided_by=actor)
-    act.used(transform)
-    act.created(decision, attributes={"corr:status": str(status)}, erasable={"reason": reason} if reason else None)
-    return decision
