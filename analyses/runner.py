@@ -30,6 +30,7 @@ from analyses.sdk.values import (
     PropertyValue,
     SignalAxis,
     TableValue,
+    TransformValue,
     WritableArray,
 )
 
@@ -108,7 +109,17 @@ def open_image(description: Mapping[str, Any]) -> ImageValue:
         name=description["name"],
         signal=tuple(SignalAxis(**axis) for axis in description.get("signal") or ()),
         facts=description["facts"],
+        levels=tuple(reader.level(number) for number in range(1, len(reader.levels))),
     )
+
+
+def open_transform(description: Mapping[str, Any]) -> TransformValue:
+    """Turn a described transform into a value; its frames are ids."""
+    given = dict(description)
+    arrays = {
+        name: None if given[name] is None else np.asarray(given[name], np.float64) for name in ("matrix", "covariance")
+    }
+    return TransformValue(**(given | arrays))
 
 
 def open_value(described: Mapping[str, Any]) -> Any:
@@ -117,6 +128,8 @@ def open_value(described: Mapping[str, Any]) -> Any:
         return open_image(described["value"])
     if described["type"] == "property":
         return PropertyValue(**described["value"])
+    if described["type"] == "transform":
+        return open_transform(described["value"])
     raise ContractError(f"an input of type {described['type']!r} cannot be opened")
 
 
@@ -200,6 +213,19 @@ def _finish_property(output: PropertyValue) -> dict[str, Any]:
     }
 
 
+def _finish_transform(output: TransformValue, images: Mapping[str, ImageValue]) -> dict[str, Any]:
+    for end in (output.source, output.target):
+        if end not in images:
+            raise ContractError(f"a transform leads from image to image; {end!r} is no input image")
+    names = ("kind", "matrix", "covariance", "degrees_of_freedom", "residual_um", "no_residual_reason", "facts")
+    value = {name: getattr(output, name) for name in names}
+    landmarks = [vars(pair) for pair in output.landmarks]
+    return {
+        "type": "transform",
+        "value": plain(value | {"landmarks": landmarks, "source": output.source, "target": output.target}),
+    }
+
+
 def _finish(port: Port, output: Any, child: ChildContext, inputs: Mapping[str, ImageValue]) -> dict[str, Any]:
     if isinstance(output, OutputImage) and port.type in ("image", "labels"):
         return _finish_image(port, output, child, inputs)
@@ -207,6 +233,8 @@ def _finish(port: Port, output: Any, child: ChildContext, inputs: Mapping[str, I
         return _finish_table(port, output, child)
     if isinstance(output, PropertyValue) and port.type == "property":
         return _finish_property(output)
+    if isinstance(output, TransformValue) and port.type == "transform":
+        return _finish_transform(output, inputs)
     raise ContractError(f"port {port.name!r} is of type {port.type}, the plugin gave {type(output).__name__}")
 
 

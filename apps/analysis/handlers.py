@@ -23,6 +23,9 @@ from apps.provenance import record
 from apps.provenance.record import Act
 from apps.results.models import Property, Table
 from apps.results.services import create_property, create_table
+from apps.spatial.geometry import clean_covariance, clean_matrix
+from apps.spatial.models import Frame, Transform
+from apps.spatial.services import transforms
 
 TARGET = "analyses.runner:run"
 _THREADS = 2
@@ -90,13 +93,12 @@ class AnalysisHandler:
         if status is not None:
             act.used(status, role="method status")
         inputs: dict[str, list[Any]] = {}
-        models: dict[str, type[Model]] = {"image": Image, "labels": Image, "property": Property}
         for port in spec.inputs:
             given = job.inputs.get(port.name)
             if given is None:
                 continue
             ids = given if isinstance(given, list) else [given]
-            rows = models[port.type]._default_manager.filter(pk__in=[uuid.UUID(pk) for pk in ids])
+            rows = resolve.INPUT_MODELS[port.type]._default_manager.filter(pk__in=[uuid.UUID(pk) for pk in ids])
             inputs[port.name] = list(rows)
             for row in inputs[port.name]:
                 act.used(row, role=port.name)
@@ -126,9 +128,11 @@ class AnalysisHandler:
         basis: Image | None,
         inputs: Mapping[str, list[Any]],
         act: Act,
-    ) -> Image | Table | Property:
+    ) -> Image | Table | Property | Transform:
         if described["type"] == "property":
             return create_property(act=act, job=job, name=port, value=described["value"], image=basis)
+        if described["type"] == "transform":
+            return self._candidate(job, described["value"], inputs, act)
         store = result.stores[described["store"]].store
         if described["type"] == "table":
             return create_table(
@@ -154,6 +158,34 @@ class AnalysisHandler:
             name=f"{like.name}: {described['name']}",
         )
 
+    def _candidate(self, job: Job, value: Mapping[str, Any], inputs: Mapping[str, list[Any]], act: Act) -> Transform:
+        """Write what a registration found: a candidate, which a person accepts or not."""
+        pairs = [transforms.Pair(**pair) for pair in value["landmarks"]]
+        covariance = value["covariance"]
+        transform = Transform(
+            source=self._frame(value["source"], inputs),
+            target=self._frame(value["target"], inputs),
+            kind=value["kind"],
+            method=Transform.Method.LANDMARKS if pairs else Transform.Method.REGISTRATION,
+            matrix=clean_matrix(value["matrix"], kind=value["kind"]),
+            covariance=None if covariance is None else clean_covariance(covariance),
+            degrees_of_freedom=value["degrees_of_freedom"],
+            residual_um=value["residual_um"],
+            no_residual_reason=value["no_residual_reason"],
+            facts=value["facts"],
+            job=job,
+            created_by=job.created_by,
+        )
+        return transforms.add_transform(act, transform, pairs=pairs)
+
+    def _frame(self, name: str, inputs: Mapping[str, list[Any]]) -> Frame:
+        """Return the frame in which the plugin was given the lengths of an input image."""
+        image = self._like(name, inputs)
+        frame = image.calibrated_frame or image.frame
+        if frame is None:
+            raise LookupError(f"the image on port {name!r} has no frame; its port must ask for a calibrated one")
+        return frame
+
     def _like(self, name: str, inputs: Mapping[str, list[Any]]) -> Image:
         for port, rows in inputs.items():
             for row in rows:
@@ -167,10 +199,12 @@ class AnalysisHandler:
         return compare.compare_values(old, new)
 
     def _comparable(self, output: Mapping[str, str]) -> Any:
-        models: dict[str, type[Model]] = {"property": Property, "table": Table}
+        models: dict[str, type[Model]] = {"property": Property, "table": Table, "transform": Transform}
         return self._plain(models.get(output["type"], Image)._default_manager.get(pk=output["id"]))
 
     def _plain(self, row: Any) -> Any:
         if isinstance(row, Property):
             return {"value": row.value, "unit": row.unit, "interval": row.interval, "error": row.error}
+        if isinstance(row, Transform):
+            return {"kind": row.kind, "matrix": row.matrix, "residual_um": row.residual_um}
         return {"digest": row.store.digest}

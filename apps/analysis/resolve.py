@@ -14,6 +14,7 @@ from django.db.models import Model
 from pydantic import ValidationError
 
 from analyses import registry
+from analyses.runner import open_transform
 from analyses.sdk.contract import Params, PhaseValue, PluginSpec, Port
 from analyses.sdk.values import SPATIAL_AXES, Channel, ImageValue, PropertyValue
 from apps.catalog.models import Material, MaterialProperty
@@ -23,8 +24,14 @@ from apps.imaging.selectors import describe_image
 from apps.projects import access
 from apps.projects.models import Project, User
 from apps.results.models import Property
+from apps.spatial.models import Transform
 
-_INPUT_MODELS: dict[str, type[Model]] = {"image": Image, "labels": Image, "property": Property}
+INPUT_MODELS: dict[str, type[Model]] = {
+    "image": Image,
+    "labels": Image,
+    "property": Property,
+    "transform": Transform,
+}
 
 
 @dataclass(frozen=True)
@@ -101,8 +108,18 @@ def _check_image(port: Port, image: Image) -> None:
         )
 
 
+def _check_transform(port: Port, transform: Transform) -> None:
+    where = f"inputs.{port.name}"
+    if transform.status == Transform.Status.WITHDRAWN:
+        raise InvalidValueError(f"transform {transform.pk} has been withdrawn", field=where)
+    if transform.matrix is None:
+        raise InvalidValueError(
+            f"port {port.name!r} takes a matrix; transform {transform.pk} is a displacement field", field=where
+        )
+
+
 def _resolve_port(port: Port, given: Any, actor: User, project: Project) -> list[Model]:
-    model = _INPUT_MODELS.get(port.type)
+    model = INPUT_MODELS.get(port.type)
     where = f"inputs.{port.name}"
     if model is None:
         raise InvalidValueError(f"port {port.name!r} takes a {port.type}, which cannot be given by id yet", field=where)
@@ -114,6 +131,8 @@ def _resolve_port(port: Port, given: Any, actor: User, project: Project) -> list
             raise InvalidValueError(f"{pk} belongs to another project than the job", field=where)
         if isinstance(row, Image):
             _check_image(port, row)
+        if isinstance(row, Transform):
+            _check_transform(port, row)
         rows.append(row)
     return rows
 
@@ -186,6 +205,15 @@ def resolve_materials(spec: PluginSpec, params: Params) -> tuple[dict[str, Any],
     return plain, taken
 
 
+def _describe_transform(row: Transform) -> dict[str, Any]:
+    """All that a map is to a plugin; its landmarks and its story stay behind."""
+    names = ("kind", "covariance", "degrees_of_freedom", "residual_um", "no_residual_reason")
+    ends = {"id": str(row.pk), "source": str(row.source_id), "target": str(row.target_id)}
+    numbers = row.matrix or []
+    matrix = [numbers[first : first + 4] for first in range(0, 16, 4)]
+    return {name: getattr(row, name) for name in names} | ends | {"matrix": matrix}
+
+
 def describe_value(port: Port, row: Model) -> dict[str, Any]:
     """Return the JSON form of one input for the child."""
     if isinstance(row, Image):
@@ -193,6 +221,8 @@ def describe_value(port: Port, row: Model) -> dict[str, Any]:
     if isinstance(row, Property):
         names = ("name", "value", "unit", "error", "scale_exponent", "depends_on_anisotropy", "facts")
         return {"type": "property", "value": {name: getattr(row, name) for name in names}}
+    if isinstance(row, Transform):
+        return {"type": "transform", "value": _describe_transform(row)}
     raise TypeError(f"{type(row).__name__} is no input of a plugin")
 
 
@@ -256,6 +286,8 @@ def as_values(described: Mapping[str, Any]) -> dict[str, Any]:
         value = item["value"]
         if item["type"] == "property":
             return PropertyValue(**value)
+        if item["type"] == "transform":
+            return open_transform(value)
         keys = ("id", "kind", "spacing_um", "spacing_u_um", "frame", "handedness", "digest", "name", "facts")
         return ImageValue(
             array=_Shape(tuple(value["shape"]), np.dtype(value["dtype"])),

@@ -1,0 +1,24 @@
+"""A small run of every plugin of the family: name -> (params, inputs)."""
+
+from __future__ import annotations
+
+from benchmarks.registration.phantoms import pair
+from tests.analyses.registration.pairs import inputs_of, value
+
+_PAIR = pair(2, edge=48, degrees=3, shift=2)
+_NEAR = {"search_deg": 5.0, "starts": 2, "levels": 2}
+_PAIRS = [
+    {"source": (0.0, 0.0, 0.0), "target": (1.0, 0.1, 0.0)},
+    {"source": (40.0, 0.0, 5.0), "target": (41.1, 0.0, 5.0)},
+    {"source": (0.0, 40.0, 9.0), "target": (1.0, 40.0, 9.2)},
+    {"source": (30.0, 30.0, 40.0), "target": (31.0, 30.1, 40.0)},
+]
+
+CASES = {
+    "registration.landmarks": (
+        {"kind": "rigid", "pairs": _PAIRS},
+        {"source_image": value(_PAIR.moving, "moving"), "target_image": value(_PAIR.fixed, "fixed")},
+    ),
+    "registration.rigid": (_NEAR, inputs_of(_PAIR)),
+    "registration.affine": (_NEAR, inputs_of(_PAIR)),
+}
