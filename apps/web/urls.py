@@ -3,7 +3,19 @@
 from django.contrib.auth import views as auth_views
 from django.urls import path
 
-from apps.web.views import account, analyses, calibrations, home, images, imports, jobs, projects, results, specimens
+from apps.web.views import (
+    account,
+    analyses,
+    calibrations,
+    home,
+    images,
+    imports,
+    jobs,
+    projects,
+    results,
+    specimens,
+    viewer,
+)
 from apps.web.views.login import LogIn
 
 urlpatterns = [
@@ -37,6 +49,8 @@ urlpatterns = [
     path("images/<uuid:pk>/calibrate/", images.calibrate, name="image-calibrate"),
     path("images/<uuid:pk>/analyses/", analyses.choose, name="image-analyses"),
     path("images/<uuid:pk>/analyses/<str:name>/", analyses.run, name="image-run"),
+    path("view/", viewer.viewer, name="viewer"),
+    path("view/v/client/", viewer.client_page, name="viewer-client"),  # the client takes /v/<name>/ for its address
     path("jobs/<uuid:pk>/", jobs.job, name="job"),
     path("jobs/<uuid:pk>/live/", jobs.live, name="job-live"),
     path("jobs/<uuid:pk>/cancel/", jobs.cancel, name="job-cancel"),
