@@ -1,9 +1,11 @@
 """Make the pictures of the documentation anew from a served demo.
 
-    python manage.py demo --port 8123        (in one terminal)
-    python docs/screenshots.py 8123 DATA_ROOT (in another; DATA_ROOT is that of the demo)
+    python manage.py demo --port 8123                    (in one terminal)
+    python -m tests.e2e.lab admin FILES > lab.json       (in another, with CORR_DATA_ROOT and DJANGO_SETTINGS_MODULE)
+    python docs/screenshots.py 8123 DATA_ROOT lab.json
 
-The pictures are written to ``docs/_static``, with a palette of 128 colours to keep them small.
+``DATA_ROOT`` is that of the demo, ``FILES`` the folder of real instrument files.  The pictures are written to
+``docs/_static``, with a palette of 128 colours to keep them small.
 """
 
 from __future__ import annotations
@@ -32,23 +34,40 @@ def keep(page: Page, name: str) -> None:
         small.save(HERE / "_static" / f"{name}.png", optimize=True)
 
 
-def log_in(page: Page, address: str, data_root: Path) -> None:
-    """Log in as the account of the demo that works."""
+def log_in(page: Page, address: str, data_root: Path, name: str) -> None:
+    """Log in as an account of the demo."""
     accounts = json.loads((data_root / "demo-accounts.json").read_text())
     page.goto(f"{address}/login/")
-    page.fill("#id_username", "demo")
-    page.fill("#id_password", accounts["demo"])
+    page.fill("#id_username", name)
+    page.fill("#id_password", accounts[name])
     page.get_by_role("button", name="Log in").click()
     page.wait_for_url(f"{address}/")
 
 
+def take_lab(page: Page, address: str, lab: dict[str, str]) -> None:
+    """Keep the pages of what the study has none of: a calibration, a spectrum image, decisions, the administration."""
+    keep(page, "home")
+    page.goto(f"{address}{lab['calibrated image']}")
+    keep(page, "calibrated")
+    page.goto(f"{address}{lab['spectrum image']}")
+    page.locator("[data-slice] img").first.click(position={"x": 200, "y": 200})
+    page.get_by_text("place x =").wait_for()
+    page.locator("#line").select_option("Cu_Ka")
+    page.get_by_role("button", name="Show the map").click()
+    page.get_by_alt_text("Element map").wait_for()
+    page.locator("#spectrum").scroll_into_view_if_needed()
+    page.evaluate("window.scrollTo(0, document.getElementById('spectrum').getBoundingClientRect().top + scrollY - 80)")
+    keep(page, "spectrum")
+    page.goto(f"{address}/admin/")
+    keep(page, "admin")
+
+
 def take(page: Page, address: str) -> None:
     """Walk through the study and keep the pages on the way."""
-    keep(page, "home")
     page.get_by_role("link", name="Effective thermal conductivity").first.click()
     keep(page, "demo")
     page.goto(f"{address}/")
-    page.get_by_role("link", name="Published fibre volume").first.click()
+    page.get_by_role("link", name="Published fibre volume", exact=True).first.click()
     keep(page, "specimen")
     specimen = page.url
     page.get_by_role("link", name="fibers_150x150x150", exact=True).first.click()
@@ -75,8 +94,11 @@ def main() -> None:
         options: dict[str, Any] = {"args": ["--no-sandbox", "--disable-gpu"]}
         browser = tool.chromium.launch(executable_path=shutil.which("chromium"), **options)
         page = browser.new_context(viewport=SIZE, color_scheme="light").new_page()
-        log_in(page, address, data_root)
+        log_in(page, address, data_root, "demo")
         take(page, address)
+        page = browser.new_context(viewport=SIZE, color_scheme="light").new_page()
+        log_in(page, address, data_root, "admin")
+        take_lab(page, address, json.loads(Path(sys.argv[3]).read_text()))
         browser.close()
 
 

@@ -110,6 +110,7 @@ class CalibrationForm(ServiceForm):
             "as_left",
             "supersedes",
         )
+        labels: ClassVar[dict[str, str]] = {"u_factor": "Standard uncertainty of the factor", "due_at": "Due again"}
 
 
 class CatalogAdmin(ServiceAdmin):

@@ -14,6 +14,8 @@ from unfold.admin import ModelAdmin, TabularInline
 
 from apps.core.errors import CorrError
 
+_JSON_ROWS = 4
+
 
 class AddService(Protocol):
     """A service that makes a row out of the cleaned fields of a form."""
@@ -170,9 +172,11 @@ class ServiceAdmin(ModelAdmin):  # type: ignore[misc]
         return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
     def formfield_for_dbfield(self, db_field: Field[Any, Any], request: HttpRequest, **kwargs: Any) -> Any:
-        """Leave out the links beside a choice that would open other forms."""
+        """Leave out the links beside a choice that would open other forms; JSON, a few words as a rule, stays low."""
         field = super().formfield_for_dbfield(db_field, request, **kwargs)
         widget = getattr(field, "widget", None)
+        if widget is not None and isinstance(db_field, models.JSONField):
+            widget.attrs["rows"] = _JSON_ROWS
         for link in ("can_add_related", "can_change_related", "can_delete_related", "can_view_related"):
             if hasattr(widget, link):
                 setattr(widget, link, False)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any
 
 from django.contrib import admin
+from django.db.models import Q
 from django.http import HttpRequest
 from django.templatetags.static import static
 from django.urls import reverse
+from django.utils import timezone
 
 from apps.analysis.models import MethodStatus
 from apps.catalog.models import Calibration, Instrument, Material, MaterialProperty, Specimen, SpecimenEvent, State
@@ -20,6 +23,7 @@ from apps.imaging.models import (
     Series,
     SourceFile,
 )
+from apps.jobs import beats
 from apps.jobs.models import Job, JobAttempt, JobLogLine, ServiceBeat
 from apps.projects.models import (
     ApiToken,
@@ -99,12 +103,51 @@ GROUPS: tuple[tuple[str, tuple[tuple[Any, str], ...]], ...] = (
     ),
 )
 _REST = "More"
-_COUNTED = (User, Project, Specimen, Acquisition, Image, Job, Property, Calibration)
+# Tables whose rows are counted; the others are only listed: some grow with every line that a job writes.
+_COUNTED = frozenset(
+    (
+        User,
+        Project,
+        Specimen,
+        Material,
+        Instrument,
+        Calibration,
+        Acquisition,
+        Image,
+        Transform,
+        Roi,
+        Job,
+        Property,
+        Table,
+    )
+)
+_TITLES: dict[Any, str] = {
+    ApiToken: "API tokens",
+    ProjectUserPermission: "Permissions of accounts",
+    ProjectGroupPermission: "Permissions of groups",
+    State: "States of specimens",
+    AcquisitionMove: "Moves of acquisitions",
+    FrameExtent: "Extents of frames",
+    TransformDecision: "Decisions on transforms",
+    Roi: "Regions of interest",
+    JobAttempt: "Attempts of jobs",
+    JobLogLine: "Log lines",
+    Property: "Numbers",
+    ReleaseWithdrawal: "Withdrawn releases",
+    MethodStatus: "Standing of methods",
+    ServiceBeat: "Signs of life of services",
+}
+_FAILED_DAYS = 7
 
 
 def styles(request: HttpRequest) -> str:
     """Return the address of the few rules of ours on the admin's pages."""
     return static("web/admin.css")
+
+
+def favicon(request: HttpRequest) -> str:
+    """Return the address of the picture in the browser's tab."""
+    return static("web/icon.svg")
 
 
 def _groups() -> list[tuple[str, list[tuple[Any, str]]]]:
@@ -116,9 +159,12 @@ def _groups() -> list[tuple[str, list[tuple[Any, str]]]]:
 
 
 def _entry(model: Any, icon: str) -> dict[str, Any]:
-    title = str(model._meta.verbose_name_plural)
-    address = reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")
-    return {"title": title[:1].upper() + title[1:], "icon": icon, "link": address}
+    title = _TITLES.get(model) or str(model._meta.verbose_name_plural)
+    return {"title": title[:1].upper() + title[1:], "icon": icon, "link": _address(model, "changelist")}
+
+
+def _address(model: Any, page: str) -> str:
+    return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_{page}")
 
 
 def navigation(request: HttpRequest) -> list[dict[str, Any]]:
@@ -133,21 +179,60 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
 
 
 def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
-    """Add the counts of the first page: rows that the caller may see, and jobs by how they stand."""
-    registry = admin.site._registry
-    counts = [
-        {**_entry(model, ""), "count": registry[model].get_queryset(request).count()}
-        for model in _COUNTED
-        if model in registry
-    ]
+    """Add what the first page shows: what wants a look, jobs by how they stand, and every table with its rows."""
+    return context | {
+        "attention": _attention(request),
+        "job_states": _job_states(request),
+        "parts": [(role, beats.is_alive(role)) for role in beats.ROLES],
+        "groups": [
+            {"title": title, "rows": [_row(request, model, icon) for model, icon in rows]}
+            for title, rows in _groups()
+            if rows
+        ],
+    }
+
+
+def _row(request: HttpRequest, model: Any, icon: str) -> dict[str, Any]:
+    """Return one table: its list, how many rows the caller sees, and where a row is added if the caller may."""
+    known = admin.site._registry[model]
+    return {
+        **_entry(model, icon),
+        "count": known.get_queryset(request).count() if model in _COUNTED else None,
+        "add": _address(model, "add") if known.has_add_permission(request) else "",
+    }
+
+
+def _attention(request: HttpRequest) -> list[dict[str, Any]]:
+    """Return what staff may have to do something about; kinds of which there is none are left out."""
+    registry, now = admin.site._registry, timezone.now()
     jobs = registry[Job].get_queryset(request)
-    states = [
+    failed = jobs.filter(status__in=(Job.Status.FAILED, Job.Status.ERRORED))
+    since = now - dt.timedelta(days=_FAILED_DAYS)
+    due = registry[Calibration].get_queryset(request).filter(status=Calibration.Status.ACTIVE, superseded_by=None)
+    images = registry[Image].get_queryset(request).filter(calibrated=False, superseded_by=None)
+    kinds = (
+        (
+            f"Jobs that failed in the last {_FAILED_DAYS} days",
+            failed.filter(created_at__gte=since).count(),
+            f"{_address(Job, 'changelist')}?status__exact={Job.Status.FAILED.value}",
+        ),
+        ("Calibrations that are overdue", due.filter(due_at__lt=now.date()).count(), reverse("calibrations")),
+        (
+            "Images without scale",
+            images.filter(~Q(kind=Image.Kind.LABELS)).count(),
+            f"{_address(Image, 'changelist')}?calibrated__exact=0",
+        ),
+    )
+    return [{"title": title, "count": count, "link": link} for title, count, link in kinds if count]
+
+
+def _job_states(request: HttpRequest) -> list[dict[str, Any]]:
+    jobs = admin.site._registry[Job].get_queryset(request)
+    return [
         {
             "title": status.label,
             "count": jobs.filter(status=status).count(),
-            "link": f"{reverse('admin:jobs_job_changelist')}?status__exact={status.value}",
+            "link": f"{_address(Job, 'changelist')}?status__exact={status.value}",
         }
         for status in Job.Status
     ]
-    groups = [{"title": title, "rows": [_entry(model, icon) for model, icon in rows]} for title, rows in _groups()]
-    return context | {"counts": counts, "job_states": states, "groups": [group for group in groups if group["rows"]]}

@@ -206,7 +206,8 @@ def material_values(params: Mapping[str, Any]) -> dict[str, MaterialProperty]:
 
 def one_table(user: User, pk: uuid.UUID) -> Table:
     """One table with what its page needs."""
-    return access.get_visible(Table.objects.select_related("project", "job", "image__specimen", "store"), user, pk)
+    related = ("project", "job", "image__specimen", "image__calibration", "store")
+    return access.get_visible(Table.objects.select_related(*related), user, pk)
 
 
 def project(user: User, pk: uuid.UUID) -> Project:

@@ -16,7 +16,7 @@ from apps.provenance import selectors as provenance
 from apps.results.models import Property, Release, Review
 
 SHOWN = 5
-_RECENT_STALE = 200
+_RECENT = 200
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,18 @@ def _not_ingested(user: User) -> Waiting:
     return _kind("acquisitions", "Files that wait to be confirmed", "", _contributes(rows, user))
 
 
+def _to_review(user: User) -> Waiting:
+    """Numbers that nobody has reviewed, in projects that the account manages; not its own, which it may not review."""
+    rows = Property.objects.filter(~Exists(Review.objects.filter(property=OuterRef("pk"))))
+    rows = rows.filter(project__in=access.project_ids(user, access.Action.MANAGE)).exclude(job__created_by=user)
+    rows = rows.select_related("job__created_by", "image__specimen", "project").order_by("-created_at")
+    newest = list(rows[:_RECENT])
+    marked = provenance.is_stale([row.pk for row in newest])
+    fresh = [row for row in newest if row.pk not in marked]
+    words = "Others had them computed, so you may review them; a number is released only after an approving review."
+    return Waiting("numbers", "Numbers that nobody has reviewed", words, fresh[:SHOWN], len(fresh))
+
+
 def _to_release(user: User) -> Waiting:
     """Approved numbers that nobody has released, in projects that the account manages."""
     verdict = Review.objects.filter(property=OuterRef("pk")).order_by("-created_at").values("verdict")[:1]
@@ -73,7 +85,7 @@ def _to_release(user: User) -> Waiting:
 
 def _stale(user: User) -> Waiting:
     newest = Property.objects.filter(job__created_by=user).select_related("job", "image__specimen", "project")
-    rows = list(_contributes(newest, user)[:_RECENT_STALE])
+    rows = list(_contributes(newest, user)[:_RECENT])
     marked = provenance.is_stale([row.pk for row in rows])
     stale = [row for row in rows if row.pk in marked]
     words = "Something that they rest on was withdrawn or superseded. Run the analysis again, or leave them marked."
@@ -82,7 +94,14 @@ def _stale(user: User) -> Waiting:
 
 def for_account(user: User) -> list[Waiting]:
     """Return what waits, by kind; kinds of which nothing waits are left out."""
-    kinds = (_not_ingested(user), _without_scale(user), _failed(user), _stale(user), _to_release(user))
+    kinds = (
+        _not_ingested(user),
+        _without_scale(user),
+        _failed(user),
+        _stale(user),
+        _to_review(user),
+        _to_release(user),
+    )
     return [kind for kind in kinds if kind.count]
 
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import re
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.urls import resolve
 
+from apps.web import urls
 from tests.e2e import browser
 from tests.e2e.browser import SCHEMES, SIZES, Visitor
+from tests.e2e.lab_files import files_of
 from tests.e2e.served import REPO_ROOT, Served, services, wait_for
 
 pytestmark = [
@@ -23,6 +28,33 @@ pytestmark = [
 FIBRES = REPO_ROOT / "fixtures" / "fibres" / "fibers_150x150x150.tif"
 PASSWORD = "correct-horse-battery-staple"
 _START_SECONDS = 600.0
+LOOKED_AT = [(size, scheme) for size in SIZES for scheme in SCHEMES]
+# Addresses that answer with no page of their own: buttons, parts of a page, pictures, files.
+NOT_PAGES = {
+    "home-jobs",
+    "account_login",
+    "logout",
+    "profile",
+    "password",
+    "token-add",
+    "token-revoke",
+    "member-role",
+    "member-remove",
+    "acquisition-live",
+    "acquisition-files",
+    "acquisition-look",
+    "acquisition-ingest",
+    "image-slice",
+    "image-calibrate",
+    "job-live",
+    "job-cancel",
+    "job-retry",
+    "number-review",
+    "number-release",
+    "number-withdraw",
+    "table-csv",
+    "calibration-withdraw",
+}
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +139,26 @@ def pages(ada: Visitor) -> dict[str, str]:
     return found
 
 
+@pytest.fixture(scope="module")
+def lab(served: Served, ada: Visitor, shared_data: Path) -> dict[str, str]:
+    """Pages of things that the walk does not make: micrograph, calibration, spectrum, table, decisions, the admin's."""
+    absent = [path.name for path in files_of(shared_data / "microscopy") if not path.is_file()]
+    if absent:
+        pytest.skip(f"shared data: {', '.join(absent)} not there")
+    command = [sys.executable, "-m", "tests.e2e.lab", "ada", str(shared_data / "microscopy")]
+    made = subprocess.run(
+        command, cwd=REPO_ROOT, env=served.environment, capture_output=True, text=True, check=False, timeout=600
+    )
+    assert made.returncode == 0, made.stderr[-3000:]
+    found: dict[str, str] = json.loads(made.stdout.splitlines()[-1])
+    return found
+
+
+@pytest.fixture(scope="module")
+def every_page(pages: dict[str, str], lab: dict[str, str]) -> dict[str, str]:
+    return {**pages, **_more(pages), **lab}
+
+
 def _page_of(things: str) -> re.Pattern[str]:
     """Address of one thing, not of a form below another."""
     return re.compile(rf"/{things}/[0-9a-f]{{8}}-[0-9a-f-]{{27}}/$")
@@ -146,6 +198,27 @@ def test_contrast_handles_change_the_picture(ada: Visitor, pages: dict[str, str]
     assert not ada.complaints
 
 
+def test_a_click_shows_the_spectrum_of_a_place(ada: Visitor, lab: dict[str, str]) -> None:
+    ada.goto(lab["spectrum image"])
+    ada.page.locator("[data-cut]").wait_for()  # the peak at zero energy is a hundred times as high as the rest
+    ada.page.locator("[data-slice] img").first.click(position={"x": 4, "y": 4})
+    ada.page.get_by_text("place x = 0, y = 0").wait_for()
+    assert ada.page.locator("[data-plot] path.place").count() == 1
+    ada.page.get_by_role("button", name="Show the map").click()
+    ada.page.get_by_alt_text("Element map of").wait_for()
+    assert not ada.complaints
+
+
+def test_the_scale_bar_stands_above_the_data_bar(ada: Visitor, lab: dict[str, str]) -> None:
+    ada.goto(lab["calibrated image"])
+    picture = ada.page.locator("[data-slice] img").first.bounding_box()
+    bar = ada.page.locator(".cs-scalebar").first.bounding_box()
+    assert (
+        bar["y"] + bar["height"] <= picture["y"] + picture["height"] * 884 / 943
+    )  # rows of the file above its data bar
+    assert "by calibration (nominally 441.94 nm" in ada.page.inner_text("main")
+
+
 def test_a_wrong_parameter_is_refused_beside_its_field(ada: Visitor, pages: dict[str, str]) -> None:
     ada.goto(pages["form of an analysis"])
     ada.page.locator("#f-method").select_option("multi_otsu")
@@ -173,21 +246,61 @@ def test_a_token_is_shown_once_and_revoked(ada: Visitor) -> None:
     assert not ada.complaints
 
 
-@pytest.mark.parametrize("scheme", SCHEMES)
-@pytest.mark.parametrize("size", list(SIZES))
-def test_no_page_has_a_serious_violation(
-    chrome: Any, address: str, pages: dict[str, str], size: str, scheme: str
-) -> None:
-    visitor = Visitor(chrome, address, size=size, scheme=scheme)
-    visitor.goto("/login/")
-    found = {"login": visitor.violations()}
+def test_every_route_of_a_page_is_looked_at(every_page: dict[str, str]) -> None:
+    seen = {resolve(path).url_name for path in every_page.values()} | NOT_PAGES
+    routes = {route.name for route in urls.urlpatterns if not route.name.startswith("viewer")}
+    assert routes <= seen
+
+
+def test_no_page_has_a_serious_violation(chrome: Any, address: str, every_page: dict[str, str]) -> None:
+    """Every page in every colour and size; it is loaded once, as what changes with them changes without a request."""
+    visitor = Visitor(chrome, address)
     visitor.log_in("ada", PASSWORD)
-    for name, path in {**pages, **_more(pages)}.items():
+    found = {}
+    for name, path in every_page.items():
+        if name == "login":
+            continue
+        visitor.look(*LOOKED_AT[0])
         visitor.goto(path)
-        found[name] = visitor.violations()
+        found[name, *LOOKED_AT[0]] = visitor.violations() + visitor.too_wide()
+        for size, scheme in LOOKED_AT[1:]:
+            visitor.look(size, scheme)
+            found[name, size, scheme] = visitor.violations(browser.LOOKS) + visitor.too_wide()
+        if name == "missing":
+            visitor.complaints.clear()  # the browser names the 404 itself
     visitor.context.close()
-    assert {name: said for name, said in found.items() if said} == {}
+    assert {place: said for place, said in found.items() if said} == {}
     assert not visitor.complaints
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_the_log_in_page_has_no_serious_violation(chrome: Any, address: str, scheme: str) -> None:
+    visitor = Visitor(chrome, address, scheme=scheme)
+    visitor.goto("/login/")
+    assert visitor.violations() == []
+    assert visitor.out_of_reach() == {}
+    visitor.context.close()
+
+
+def test_every_control_is_reached_by_tab(ada: Visitor, every_page: dict[str, str]) -> None:
+    found = {}
+    for name, path in every_page.items():
+        if name == "login":
+            continue
+        ada.goto(path)
+        found[name] = ada.out_of_reach()
+    ada.complaints.clear()  # the browser names the 404 itself
+    assert {name: said for name, said in found.items() if said} == {}
+
+
+def test_a_trap_and_a_focus_that_does_not_show_are_found(ada: Visitor) -> None:
+    ada.goto("/account/")
+    ada.page.evaluate(
+        "document.querySelector('main').insertAdjacentHTML('beforeend', '<button id=dull>Dull</button>"
+        "<button id=trap>Trap</button><button>Late</button>'); document.getElementById('dull').style.outline = 'none';"
+        "document.getElementById('trap').addEventListener('keydown', e => { if (e.key === 'Tab') e.preventDefault(); })"
+    )
+    assert ada.out_of_reach() == {"missed": ["button Late"], "unseen": ["button Dull"], "trapped": ["button Trap"]}
 
 
 def test_a_planted_violation_is_found(ada: Visitor) -> None:
@@ -204,6 +317,7 @@ def test_a_planted_violation_is_found(ada: Visitor) -> None:
 def _more(pages: dict[str, str]) -> dict[str, str]:
     """Pages that the walk did not come by."""
     return {
+        "login": "/login/",
         "members": f"{pages['project']}members/",
         "jobs": f"{pages['project']}jobs/",
         "new specimen": pages["project"].replace("/projects/", "/new-specimen/"),
@@ -212,6 +326,12 @@ def _more(pages: dict[str, str]) -> dict[str, str]:
         "calibrations": "/calibrations/",
         "account": "/account/",
         "new project": "/new-project/",
+        "missing": "/projects/00000000-0000-4000-8000-000000000000/",
+        "REST interface": "/api/v1/docs/",
+        "admin": "/admin/",
+        "admin users": "/admin/projects/user/",
+        "admin new calibration": "/admin/catalog/calibration/add/",
+        "admin new specimen": "/admin/catalog/specimen/add/",
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from apps.projects.models import ApiToken, Membership, Project, ProjectGroupPerm
 from apps.projects.services import issue_token
 from apps.provenance.models import Event
 from apps.results.models import Property, Table
-from tests.factories import PASSWORD, UserFactory, member
+from tests.factories import PASSWORD, CalibrationFactory, UserFactory, member
 from tests.web.conftest import World
 
 LOOKED_AT = (Project, Membership, User, ProjectUserPermission, Job, JobAttempt, JobLogLine, Property, Table)
@@ -49,6 +50,29 @@ def test_a_superuser_who_is_no_member_sees_no_rows(
     stranger = UserFactory(is_staff=True, is_superuser=True)
     row = model.objects.order_by("pk").first()
     assert seen_by(stranger).get(at(model, "change", row.pk)).status_code == 302
+
+
+def test_the_overview_counts_what_is_seen_and_names_what_wants_a_look(
+    world: World, everything: Any, chief: User, seen_by: Any
+) -> None:
+    world.job("failed")
+    text = " ".join(seen_by(chief).get("/admin/").content.decode().split())
+    assert "Jobs that failed in the last 7 days</span><strong>1</strong>" in text
+    assert "Images without scale</span><strong>1</strong>" in text
+    assert "Calibrations that are overdue" not in text
+    assert f'<a href="{at(Project, "changelist")}">Projects</a><span class="corr-count">1</span>' in text
+    assert f'<a class="corr-add" href="{at(Project, "add")}" aria-label="Add to Projects">Add</a>' in text
+    assert at(Job, "add") not in text
+    assert "The worker gives no sign of life" in text
+    stranger = seen_by(UserFactory(is_staff=True)).get("/admin/").content.decode()
+    assert "Images without scale" not in stranger
+
+
+def test_an_overdue_calibration_is_named_on_the_overview(world: World, chief: User, seen_by: Any) -> None:
+    first = CalibrationFactory(measured_at=dt.date(2018, 1, 1), due_at=dt.date(2019, 1, 1))
+    assert "Calibrations that are overdue</span><strong>1</strong>" in seen_by(chief).get("/admin/").content.decode()
+    CalibrationFactory(instrument=first.instrument, supersedes=first)
+    assert "Calibrations that are overdue" not in seen_by(chief).get("/admin/").content.decode()
 
 
 def test_staff_see_their_own_account_only(world: World, chief: User, seen_by: Any) -> None:

@@ -12,6 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from apps.provenance import record
+from apps.results.services import review_result
 from tests.web.conftest import World, spacing
 
 PAGES = ("project", "specimen", "image", "image-slice", "job", "job-live", "property", "table", "table-csv")
@@ -66,6 +67,33 @@ def test_home_shows_my_things_and_no_others(world: World, everything: Any, seen_
     others = seen_by(world.outsider).get(reverse("home")).content.decode()
     assert "Coupon" not in others
     assert "You are in no project yet" in others
+
+
+def test_home_asks_the_manager_to_review_what_others_computed(world: World, everything: Any, seen_by: Any) -> None:
+    words = "Numbers that nobody has reviewed"
+    assert words not in seen_by(world.manager).get("/").content.decode()  # of the manager's own job
+    job = world.job(created_by=world.contributor)
+    row = world.number("tensor", 4.2, job=job)
+    assert reverse("property", args=[row.pk]) in _waiting(seen_by(world.manager), words)
+    for other in (world.contributor, world.viewer, world.outsider):
+        assert words not in seen_by(other).get("/").content.decode()
+    review_result(actor=world.manager, row=row, verdict="approved")
+    text = seen_by(world.manager).get("/").content.decode()
+    assert words not in text
+    assert "Approved numbers to release" in text
+
+
+def test_home_does_not_ask_for_a_review_of_what_is_stale(world: World, everything: Any, seen_by: Any) -> None:
+    row = world.number("tensor", 4.2, job=world.job(created_by=world.contributor))
+    with record.act("withdraw", actor=world.manager, project=world.project.pk) as act:
+        act.stale([row.pk], cause=world.project.pk, reason="the scale was wrong")
+    assert "Numbers that nobody has reviewed" not in seen_by(world.manager).get("/").content.decode()
+
+
+def _waiting(client: Any, title: str) -> str:
+    """The part of the home page that waits under a title."""
+    text = client.get("/").content.decode()
+    return str(text[text.index(title) :].split("</ul>")[0])
 
 
 def test_login_page_logs_in_and_refuses(world: World) -> None:

@@ -110,6 +110,13 @@ def test_scale_bar_is_true(world: World, seen_by: Any) -> None:
     assert '<span class="cs-scalebar" style="width: 16.667%">2 µm</span>' in text
 
 
+def test_scale_bar_does_not_lie_on_the_data_bar(world: World, seen_by: Any) -> None:
+    row = world.image(scale=spacing(0.5), specimen_area={"y": [0, 15], "x": [6, 24]})
+    text = page(world, seen_by, row, "image")
+    assert "left: calc(25.000% + .6rem); bottom: calc(25.000% + .6rem); width: 16.667%" in text
+    assert "18 × 15 samples; the others show a data bar" in text
+
+
 def test_images_are_drawn_in_their_true_proportions(world: World, seen_by: Any) -> None:
     scale = spacing(1.0) | {"z": {"value": 4.0, "unit": "um", "source": "file", "u": None}}
     text = page(world, seen_by, world.image(scale=scale), "image")

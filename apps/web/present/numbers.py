@@ -127,6 +127,14 @@ def tensor_rows(value: list[list[Any]], interval: dict[str, Any] | None) -> list
     ]
 
 
+def column_title(name: str) -> str:
+    """Return the name of a column as words; its unit, which stands beside it, is left off."""
+    for suffix in ("_um3", "_um2", "_um", "_deg"):
+        name = name.removesuffix(suffix)
+    text = name.replace("_", " ")
+    return "ID" if text == "id" else text[:1].upper() + text[1:]
+
+
 def one_line(value: Any, interval: dict[str, Any] | None, unit: str, error: dict[str, Any] | None = None) -> str:
     """Return a value in one line: a number, a pair, a tensor by its diagonal, a list by its entries."""
     tail = f" {readable_unit(unit)}".rstrip()

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from apps.imaging.selectors import effective_spacing
 from apps.web.present.lengths import format_length_pair, significant
 from apps.web.present.numbers import flat, readable_unit
 
@@ -21,31 +22,33 @@ _POWERS = {1: "in proportion to the spacing", 2: "with the square of the spacing
 
 @dataclass(frozen=True)
 class AxisSpacing:
-    """The sample distance along one axis in words."""
+    """The sample distance along one axis in words; ``nominal`` as stated, where a calibration moves it."""
 
     axis: str
     text: str
     source: str
     assumed: bool
+    nominal: str = ""
 
 
 def spacings(image: Any) -> list[AxisSpacing]:
     """Return the spacing along every spatial axis longer than one sample; says where there is none."""
+    effective = effective_spacing(image) or {}
     found = []
     for axis, size in zip(image.axes, image.shape, strict=True):
         if axis not in ("x", "y", "z") or size < 2:
             continue
-        entry = (image.spacing or {}).get(axis)
-        found.append(_axis(axis, entry))
+        found.append(_axis(axis, (image.spacing or {}).get(axis), effective.get(axis)))
     return sorted(found, key=lambda item: item.axis)
 
 
-def _axis(axis: str, entry: Mapping[str, Any] | None) -> AxisSpacing:
-    if not entry or entry.get("value") is None:
+def _axis(axis: str, entry: Mapping[str, Any] | None, effective: Mapping[str, Any] | None) -> AxisSpacing:
+    if not entry or entry.get("value") is None or effective is None:
         return AxisSpacing(axis, "no spacing", "not stated", False)
-    text = format_length_pair(entry["value"], entry.get("u"))
+    text = format_length_pair(effective["value"], effective.get("u"))
     source = str(entry.get("source") or "not stated")
-    return AxisSpacing(axis, text, SOURCES.get(source, source), source == "user")
+    nominal = format_length_pair(entry["value"], entry.get("u"))
+    return AxisSpacing(axis, text, SOURCES.get(source, source), source == "user", nominal)
 
 
 def spacing_sentence(image: Any) -> str:
@@ -58,6 +61,8 @@ def spacing_sentence(image: Any) -> str:
         return (
             f"The image has no spacing along {missing or 'x, y, z'}: nothing that carries a length can be said of it."
         )
+    if image.calibration is not None:
+        return _calibrated_sentence(image, axes)
     said = {(item.text, item.source) for item in axes}
     if len(said) == 1:
         ((text, source),) = said
@@ -73,6 +78,20 @@ def spacing_sentence(image: Any) -> str:
         tail = f"± is one standard uncertainty, not stated along {', '.join(unstated)}"
     verb = "is assumed:" if any(item.assumed for item in axes) else "is"
     return f"The spacing {verb} {shown}; {tail}."
+
+
+def _calibrated_sentence(image: Any, axes: list[AxisSpacing]) -> str:
+    """Return the sentence of an image under a calibration: the true spacing, and the nominal that it comes from."""
+    said = {(item.text, item.nominal, item.source) for item in axes}
+    if len(said) == 1:
+        shown, nominal = axes[0].text, f"{axes[0].nominal}, {axes[0].source}"
+    else:
+        shown = "; ".join(f"{item.axis} {item.text}" for item in axes)
+        nominal = "; ".join(f"{item.axis} {item.nominal}, {item.source}" for item in axes)
+    effective = effective_spacing(image) or {}
+    unstated = any((effective.get(item.axis) or {}).get("u") is None for item in axes)
+    tail = "the uncertainty is not stated" if unstated else "± is one standard uncertainty, that of the calibration"
+    return f"The spacing is {shown} by calibration (nominally {nominal}); {tail}."
 
 
 def has_assumed_spacing(image: Any) -> bool:

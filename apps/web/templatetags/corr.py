@@ -9,9 +9,11 @@ from typing import Any
 from django import template
 
 from apps.imaging.selectors import acquired_of
-from apps.web.present import lengths, numbers, sentences
+from apps.web.present import lengths, numbers, sentences, times, works
 
 register = template.Library()
+# Abbreviations that are not written like words.
+_SHORTS = {"eds": "EDS", "ebsd": "EBSD", "sem": "SEM", "stem": "STEM", "cpu": "CPU", "id": "ID", "rve": "RVE"}
 
 
 @register.filter
@@ -24,6 +26,13 @@ def unit(ucum: str) -> str:
 def line(row: Any) -> str:
     """A property in one line."""
     return numbers.one_line(row.value, row.interval, row.unit, row.error)
+
+
+@register.filter
+def line_parts(row: Any) -> list[str]:
+    """A property in one line, as the pieces between which the line may break."""
+    pieces = line(row).split(", ")
+    return [f"{piece}," for piece in pieces[:-1]] + pieces[-1:]
 
 
 @register.filter
@@ -47,14 +56,15 @@ def is_number(value: Any) -> bool:
 @register.filter
 def words(name: str) -> str:
     """A snake_case or dotted name as words."""
-    text = name.replace("_", " ")
+    parts = [_SHORTS.get(part, part) for part in name.replace("_", " ").split(" ")]
+    text = " ".join(parts)
     return text[:1].upper() + text[1:]
 
 
 @register.filter
 def number(value: Any) -> str:
-    """A number with sensible digits; anything else as it is."""
-    return numbers.format_value(value)
+    """A number with sensible digits, yes or no; anything else as it is."""
+    return plain(value) if isinstance(value, bool) else numbers.format_value(value)
 
 
 @register.filter
@@ -126,4 +136,29 @@ def any_tag(facts: Any) -> bool:
 def acquired(acquisition: Any) -> str:
     """When an acquisition was made, as typed or as its files say."""
     found = acquired_of(acquisition)
-    return f"{found['value']} {found['zone'] or '(zone unknown)'}" if found["value"] else "time not stated"
+    return times.stated(found["value"], found["zone"]) or "time not stated"
+
+
+@register.filter
+def stated_time(found: Mapping[str, Any]) -> str:
+    """A time of measurement, and who said it."""
+    text = times.stated(found["value"], found["zone"])
+    return f"{text}, {'from the file' if found['source'] == 'file' else 'typed'}" if text else "not stated"
+
+
+@register.filter
+def job_title(job: Any) -> str:
+    """What a job does, in a few words."""
+    return works.job_title(job)
+
+
+@register.filter
+def why_it_failed(job: Any) -> str:
+    """Why a job failed, as a sentence."""
+    return works.why_it_failed(job)
+
+
+@register.filter
+def axes_words(axes: str) -> str:
+    """Names of axes as words: ``xy`` is x and y."""
+    return " and ".join([", ".join(axes[:-1]), axes[-1]]) if len(axes) > 1 else axes

@@ -32,7 +32,11 @@ from apps.web.views.base import account, button, page
 
 @dataclass(frozen=True)
 class Section:
-    """A plane of the image page: normal to ``axis``, shown at sample ``index`` of ``count``."""
+    """A plane of the image page: normal to ``axis``, shown at sample ``index`` of ``count``.
+
+    ``left`` and ``below``: where the specimen begins in the picture, percent of its width and height, so that the
+    scale bar does not lie on a data bar.
+    """
 
     axis: str
     index: int
@@ -43,6 +47,8 @@ class Section:
     bar: ScaleBar | None
     columns: int = 1
     rows: int = 1
+    left: float = 0.0
+    below: float = 0.0
 
 
 def sections_of(image: Image) -> list[Section]:
@@ -59,14 +65,30 @@ def sections_of(image: Image) -> list[Section]:
         width, height = field_of(image, across), field_of(image, down)
         aspect = width / height if width and height else counts.get(across, 1) / counts.get(down, 1)
         count = counts.get(axis, 1)
+        columns, rows = counts.get(across, 1), counts.get(down, 1)
+        left, below = _corner(image, (across, columns), (down, rows))
         found.append(
-            Section(axis, count // 2, count, across, down, aspect, scale_bar(width), *_grid(counts, across, down))
+            Section(axis, count // 2, count, across, down, aspect, scale_bar(width), columns, rows, left, below)
         )
     return found
 
 
-def _grid(counts: dict[str, int], across: str, down: str) -> tuple[int, int]:
-    return counts.get(across, 1), counts.get(down, 1)
+def _corner(image: Image, across: tuple[str, int], down: tuple[str, int]) -> tuple[float, float]:
+    """Return how far the lower left corner of the specimen lies inside the picture: percent of width, of height."""
+    area = image.specimen_area or {}
+    (name, columns), (low, rows) = across, down
+    first = area.get(name, (0, columns))[0]
+    end = area.get(low, (0, rows))[1]
+    return 100 * first / columns, 100 * max(0, rows - end) / rows
+
+
+def _area_words(image: Image) -> str:
+    """Return the samples that show the specimen, where others do not; empty where all of them do."""
+    if not image.specimen_area:
+        return ""
+    spans = [image.specimen_area[axis] for axis in ("x", "y") if axis in image.specimen_area]
+    size = " × ".join(str(end - start) for start, end in spans)
+    return f"{size} samples; the others show a data bar, not the specimen"
 
 
 @page
@@ -84,6 +106,7 @@ def image(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
         "sections": sections_of(row),
         "channel": _whole(request, "c"),
         "spacings": spacings(row),
+        "area": _area_words(row),
         "spacing_sentence": spacing_sentence(row),
         "assumed": has_assumed_spacing(row),
         "successor": successor,

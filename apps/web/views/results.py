@@ -130,7 +130,12 @@ def _columns(row: Table, rows: list[list[Any]]) -> list[dict[str, Any]]:
     """Return the columns, each with what the spacing does to it and whether it holds numbers."""
     first = rows[0] if rows else [None] * len(row.columns)
     return [
-        column | {"effect": scale.effect(column.get("scale_exponent")), "numeric": isinstance(entry, int | float)}
+        column
+        | {
+            "title": numbers.column_title(column["name"]),
+            "effect": scale.effect(column.get("scale_exponent")),
+            "numeric": isinstance(entry, int | float),
+        }
         for column, entry in zip(row.columns, first, strict=True)
     ]
 
