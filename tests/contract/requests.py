@@ -17,13 +17,13 @@ from django.db.models import Model
 from apps.analysis.selectors import list_plugins
 from apps.audit.selectors import things
 from apps.projects import access
+from tests.contract import spatial_requests
 from tests.contract.routes import Route, all_routes
+from tests.contract.spatial_requests import MATRIX
 from tests.contract.world import SPACING, World, member_of, tiff_bytes
 
 API = "/api/v1/"
 WHEN = "2024-06-01T12:00:00Z"
-MATRIX = [[1.0, 0.0, 0.0, 1.0], [0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0], [0.0, 0.0, 0.0, 1.0]]
-POINT = {"type": "point", "coordinates": [1.0, 2.0, 3.0]}
 PASSWORD = "correct-horse-battery-staple"
 Build = Callable[[World], Any]
 
@@ -47,6 +47,7 @@ class Call:
 # --------------------------------------------------------------------------------------------- what is sent, by route
 
 BODIES: dict[str, Build | None] = {
+    **spatial_requests.BODIES,
     "POST auth/token/": lambda w: {"username": "viewer", "password": PASSWORD},
     "POST projects/": lambda w: {"name": "Another"},
     "PATCH projects/{pk}/": lambda w: {"description": "said anew"},
@@ -78,18 +79,6 @@ BODIES: dict[str, Build | None] = {
         "occurred_at": WHEN,
         "conditions": {"grain": {"value": 3.0, "unit": "um"}},
     },
-    "POST mounts/": lambda w: {"specimen": w.id("specimen"), "instrument": w.id("instrument"), "mounted_at": WHEN},
-    "POST mounts/{pk}/end/": lambda w: {"unmounted_at": WHEN},
-    "POST transforms/": lambda w: {
-        "source": w.id("frame"),
-        "target": w.id("target"),
-        "kind": "translation",
-        "method": "manual",
-        "matrix": MATRIX,
-    },
-    "POST transforms/{pk}/accept/": lambda w: {"no_residual_reason": "read from the stage"},
-    "POST transforms/{pk}/withdraw/": lambda w: {"reason": "the stage slipped"},
-    "POST rois/": lambda w: {"frame": w.id("frame"), "geometry": POINT, "name": "another place"},
     "POST series/": lambda w: {
         "project": w.id("project"),
         "specimen": w.id("specimen"),

@@ -153,6 +153,8 @@ def _foreign() -> dict[str, str]:
         "frame": mount.frame,
         "source": mount.frame,
         "target": mount.frame,
+        "to": mount.frame,
+        "replaces": transform,
         "roi": roi,
         "transform": transform,
         "acquisition": acquisition,
