@@ -234,6 +234,7 @@ ADMIN: dict[str, Build] = {
 
 # Things behind an address, where it is not the one that the address is named after.
 TARGETS = {
+    "POST transforms/{pk}/override/": "accepted",
     "POST acquisitions/{pk}/files/": "empty",
     "POST acquisitions/{pk}/preview/": "waiting",
     "POST acquisitions/{pk}/ingest/": "waiting",
@@ -260,6 +261,7 @@ NAMES = {
     "specimens": "specimen",
     "specimen-events": "event",
     "frames": "frame",
+    "found": "found",
     "mounts": "mount",
     "transforms": "transform",
     "rois": "roi",
@@ -306,8 +308,9 @@ def _addresses(route: Route, world: World, role: str) -> Iterator[tuple[str, str
             filled = path.replace("{pk}", world.id("image")).replace("{key}", key or _chunk_key(world))
             yield route.key.replace("{key}", f"{{key}} ({kind})"), filled
         return
+    asked = spatial_requests.QUERIES.get(name, lambda _: "")(world)
     for variant in VARIANTS.get(name, ("",)):
-        yield route.key + variant, _filled(route, world, role) + variant
+        yield route.key + variant, _filled(route, world, role) + variant + asked
 
 
 def _filled(route: Route, world: World, role: str) -> str:
@@ -321,6 +324,7 @@ def _filled(route: Route, world: World, role: str) -> str:
         return path.replace("{pk}", world.id(f"token_{owner}"))
     path = (
         path.replace("{path}", "no-such-thing/")
+        .replace("{frame}", world.id("frame"))
         .replace("{member}", world.id("membership"))
         .replace("{name}", "segmentation.threshold" if "/analyses/" in path else str(list_plugins()[0]["name"]))
     )

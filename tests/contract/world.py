@@ -31,6 +31,7 @@ from apps.projects.models import ApiToken, Membership, Project, User
 from apps.projects.services import issue_token, set_member
 from apps.results.models import Property
 from apps.results.services import release_result, review_result
+from apps.spatial.services import accept_transform, record_found
 from tests.factories import (
     CalibrationFactory,
     InstrumentFactory,
@@ -174,6 +175,7 @@ def build() -> World:
     world.things |= {"membership": membership}
     world.things |= {f"token_{name}": issue_token(user=user, name="own")[0] for name, user in users.items()}
     _specimens(world)
+    _milled(world)
     _images(world)
     _analyses(world)
     _outside(world)
@@ -214,7 +216,7 @@ def _site_wide() -> dict[str, Model]:
     value = add_material_property(
         actor=material.created_by, material=material, quantity="thermal_conductivity", value=0.2, unit="W/(m.K)"
     )
-    instrument = InstrumentFactory(name="Microscope")
+    instrument = InstrumentFactory(name="Microscope", stage_axes={"x": 1, "y": 1, "z": 1})
     return {
         "material": material,
         "material_property": value,
@@ -231,6 +233,7 @@ def _specimens(world: World) -> None:
     mount = MountFactory(specimen=specimen, instrument=world.instrument, holder=f"{CANARY} stub")
     transform = TransformFactory(source=mount.frame, reason=f"{CANARY} reason")
     specimen.refresh_from_db()
+    seen = RoiFactory(frame=mount.frame, name=f"{CANARY} pit")
     world.things |= {
         "specimen": specimen,
         "piece": piece,
@@ -240,10 +243,21 @@ def _specimens(world: World) -> None:
         "target": transform.target,
         "transform": transform,
         "roi": RoiFactory(frame=mount.frame, name=f"{CANARY} place"),
+        "found": record_found(
+            actor=manager, roi=seen, mount=mount, position={"x": 1.0, "y": 2.0, "z": 3.0}, note=f"{CANARY} corner"
+        ),
         "series": create_series(
             actor=manager, project=world.project, specimen=specimen, kind="time", name=f"{CANARY} series"
         ),
     }
+
+
+def _milled(world: World) -> None:
+    """An accepted transform of the piece, and the state after milling, for which it does not hold."""
+    transform = TransformFactory(source=MountFactory(specimen=world.piece).frame)
+    accept_transform(actor=world.users["manager"], transform=transform, reason=f"{CANARY} fits")
+    event = SpecimenEventFactory(specimen=world.piece, kind="mill")
+    world.things |= {"accepted": transform, "milled": event.opens}
 
 
 def _acquisition(world: World, name: str | None, seed: int) -> Acquisition:

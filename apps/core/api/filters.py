@@ -11,7 +11,8 @@ from django_filters.rest_framework import BooleanFilter, CharFilter, DjangoFilte
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 
-_ALWAYS = frozenset({"cursor", "limit", "format"})
+_ALWAYS = frozenset({"format"})
+_PAGED = frozenset({"cursor", "limit"})
 
 
 def check_query(request: Request, known: Iterable[str] = ()) -> None:
@@ -98,6 +99,8 @@ class StrictFilterBackend(DjangoFilterBackend):
     ) -> QuerySet[Any]:
         """Return the filtered rows; ValidationError (400) names an unknown parameter and the known ones."""
         known = set(_ALWAYS) | set(getattr(view, "extra_query_params", ()))
+        if getattr(view, "pagination_class", None) is not None:
+            known |= _PAGED
         filterset_class = self.get_filterset_class(view, queryset)
         if filterset_class is not None:
             known |= set(filterset_class.base_filters)
