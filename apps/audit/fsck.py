@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from django.db import connection
 from django.db.models import Exists, Model, OuterRef
 
 from analyses.sdk.manifest import Manifest, verify_store
@@ -19,6 +20,7 @@ from apps.provenance import checks, registry
 from apps.provenance.models import Node
 from apps.provenance.relations import Kind
 from apps.results.models import Property, Table
+from apps.spatial import coverage_index
 from apps.spatial.checks import transform_findings
 
 _BLOCK = 1 << 20
@@ -113,5 +115,6 @@ def find(*, deep: bool = True) -> Iterator[str]:
     yield from calibration_findings()
     yield from release_findings()
     yield from transform_findings()
+    yield from coverage_index.findings(connection)
     yield from (f"trigger missing: {name}" for name in checks.missing_triggers())
     yield from (f"chain: {finding}" for finding in checks.verify_chain())

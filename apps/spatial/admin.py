@@ -10,7 +10,17 @@ from django.http import HttpRequest
 from apps.core.admin import ReadOnlyInline, ServiceAdmin, ServiceForm
 from apps.projects import access
 from apps.spatial import services
-from apps.spatial.models import Frame, FrameExtent, Landmark, Mount, Roi, Transform, TransformDecision
+from apps.spatial.models import (
+    Found,
+    Frame,
+    FrameExtent,
+    Landmark,
+    Mount,
+    Roi,
+    Transform,
+    TransformDecision,
+    TransformOverride,
+)
 
 
 class MountForm(ServiceForm):
@@ -125,6 +135,18 @@ class TransformDecisionAdmin(SpatialAdmin):
     list_display = ("transform", "status", "decided_by", "created_at")
     list_select_related = ("transform", "decided_by")
     list_filter = ("status",)
+
+
+@admin.register(TransformOverride)
+class TransformOverrideAdmin(SpatialAdmin):
+    list_display = ("transform", "state", "decided_by", "created_at")
+    list_select_related = ("transform", "state", "decided_by")
+
+
+@admin.register(Found)
+class FoundAdmin(SpatialAdmin):
+    list_display = ("roi", "mount", "instrument", "created_at")
+    list_select_related = ("roi", "mount", "instrument")
 
 
 @admin.register(Landmark)

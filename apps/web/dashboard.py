@@ -34,7 +34,17 @@ from apps.projects.models import (
     User,
 )
 from apps.results.models import Property, Release, ReleaseWithdrawal, Review, Table
-from apps.spatial.models import Frame, FrameExtent, Landmark, Mount, Roi, Transform, TransformDecision
+from apps.spatial.models import (
+    Found,
+    Frame,
+    FrameExtent,
+    Landmark,
+    Mount,
+    Roi,
+    Transform,
+    TransformDecision,
+    TransformOverride,
+)
 
 # Title of the group, and its models with an icon each; what is registered and stands nowhere goes into the last group.
 GROUPS: tuple[tuple[str, tuple[tuple[Any, str], ...]], ...] = (
@@ -82,8 +92,10 @@ GROUPS: tuple[tuple[str, tuple[tuple[Any, str], ...]], ...] = (
             (FrameExtent, "crop_free"),
             (Transform, "transform"),
             (TransformDecision, "gavel"),
+            (TransformOverride, "warning"),
             (Landmark, "location_on"),
             (Roi, "pentagon"),
+            (Found, "where_to_vote"),
         ),
     ),
     (
@@ -129,7 +141,9 @@ _TITLES: dict[Any, str] = {
     AcquisitionMove: "Moves of acquisitions",
     FrameExtent: "Extents of frames",
     TransformDecision: "Decisions on transforms",
+    TransformOverride: "Transforms used out of their state",
     Roi: "Regions of interest",
+    Found: "Found positions",
     JobAttempt: "Attempts of jobs",
     JobLogLine: "Log lines",
     Property: "Numbers",

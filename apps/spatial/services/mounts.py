@@ -94,8 +94,8 @@ def _stage_frame(mount: Mount) -> Frame:
         kind=Frame.Kind.STAGE,
         name=f"{instrument.name[:90]}: {mount.specimen.name[:90]}",
         description=(
-            f"Stage of {instrument.name} during this mount: origin and axes are those of its stage readings, "
-            f"in micrometres; senses of the axes: {senses}."
+            f"Stage of {instrument.name} during this mount, in micrometres, right-handed, z towards the source: origin "
+            f"where its readings are 0, axes along those of its readings, turned by their senses: {senses}."
         ),
         specimen=mount.specimen,
         state=mount.state,
