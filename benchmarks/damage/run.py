@@ -1,21 +1,27 @@
 """Cut and flip one small file of each format, all cases, and report how each ended.
 
-python -m benchmarks.damage.run [--shared PATH] [--only FORMAT]
+python -m benchmarks.damage.run [--shared PATH] [--only FORMAT ...] [--resume]
+
+Each format takes minutes; its result is kept as soon as it is there, so that a run that was stopped can go on.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import shutil
 import tempfile
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from tests.readers.damage import MEMORY_BYTES, SECONDS, Ended, Reader, cuts, damaged, flips
 from tests.readers.samples import SAMPLES, Sample
 
 REPO_ROOT = Path(__file__).resolve().parents[2]
 REPORT = REPO_ROOT / "benchmarks" / "results" / "damage.md"
+KEPT = REPORT.with_suffix(".json")
 
 
 def run(sample: Sample, folder: Path, reader: Reader, scratch: Path) -> list[Ended]:
@@ -35,7 +41,19 @@ def run(sample: Sample, folder: Path, reader: Reader, scratch: Path) -> list[End
     return ended
 
 
-def report(results: dict[str, list[Ended]]) -> str:
+def summary(ended: list[Ended]) -> dict[str, Any]:
+    """What is kept of the cases of a format."""
+    counts = Counter(e.outcome for e in ended)
+    return {
+        "cases": len(ended),
+        "read": counts["read"],
+        "refused": counts["refused"],
+        "findings": [f"{e.damage}: {e.outcome} {e.detail}" for e in ended if e.wrong],
+        "slowest_s": round(max(e.seconds for e in ended), 2),
+    }
+
+
+def report(results: Mapping[str, Mapping[str, Any]]) -> str:
     lines = [
         "# Damaged files",
         "",
@@ -46,36 +64,33 @@ def report(results: dict[str, list[Ended]]) -> str:
         "| format | cases | read | refused | findings | slowest (s) |",
         "|---|---|---|---|---|---|",
     ]
-    for name, ended in results.items():
-        counts = Counter(e.outcome for e in ended)
-        wrong = sum(e.wrong for e in ended)
-        slowest = max(e.seconds for e in ended)
-        lines.append(f"| {name} | {len(ended)} | {counts['read']} | {counts['refused']} | {wrong} | {slowest:.2f} |")
-    findings = [
-        f"- {name}: {e.damage}: {e.outcome} {e.detail}" for name, all_ in results.items() for e in all_ if e.wrong
+    lines += [
+        f"| {name} | {row['cases']} | {row['read']} | {row['refused']} | {len(row['findings'])} | {row['slowest_s']} |"
+        for name, row in sorted(results.items())
     ]
-    return "\n".join([*lines, "", "## Findings", "", *(findings[:200] or ["None."]), ""])
+    findings = [f"- {name}: {finding}" for name, row in results.items() for finding in row["findings"]]
+    missing = [sample.format for sample in SAMPLES if sample.format not in results]
+    unrun = ["", f"Not run yet: {', '.join(missing)}."] if missing else []
+    return "\n".join([*lines, *unrun, "", "## Findings", "", *(findings[:200] or ["None."]), ""])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--shared", type=Path, default=REPO_ROOT.parent / "shared" / "data")
-    parser.add_argument("--only", help="one format, without writing the report")
+    parser.add_argument("--only", action="append", help="a format; may be given more than once")
+    parser.add_argument("--resume", action="store_true", help="leave out formats of which a result is kept")
     options = parser.parse_args()
-    results = {}
+    kept: dict[str, Any] = json.loads(KEPT.read_text()) if KEPT.exists() else {}
+    asked = [sample for sample in SAMPLES if options.only is None or sample.format in options.only]
     with Reader() as reader:
-        for sample in SAMPLES:
-            if options.only not in (None, sample.format):
+        for sample in asked:
+            if options.resume and sample.format in kept:
                 continue
             with tempfile.TemporaryDirectory() as scratch:
-                results[sample.format] = run(sample, options.shared / "microscopy", reader, Path(scratch))
-            found = results[sample.format]
-            print(sample.format, len(found), "cases,", sum(e.wrong for e in found), "findings", flush=True)
-    text = report(results)
-    if options.only:
-        print(text)
-    else:
-        REPORT.write_text(text)
+                kept[sample.format] = summary(run(sample, options.shared / "microscopy", reader, Path(scratch)))
+            KEPT.write_text(json.dumps(kept, indent=1, sort_keys=True) + "\n")
+            REPORT.write_text(report(kept))
+            print(sample.format, kept[sample.format], flush=True)
 
 
 if __name__ == "__main__":

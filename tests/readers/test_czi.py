@@ -360,3 +360,10 @@ def test_limits_hold(small):
 def test_the_name_must_not_promise_another_format(small, tmp_path):
     with pytest.raises(ContentMismatchError, match="the content is CZI"):
         read(small, name="a.tif")
+
+
+def test_a_subblock_that_counts_other_dimensions_than_the_directory_never_reaches_the_library(small, tmp_path):
+    """The library takes the count of the sub-block itself, and ends the process on a large one."""
+    at = small.read_bytes().index(b"ZISRAWSUBBLOCK") + 32 + 16 + 28
+    with pytest.raises(MetadataError, match="contradicts the directory"):
+        read(patched(small, tmp_path / "b.czi", at, "<I", 0xFF000004))

@@ -189,7 +189,7 @@ def _segment(file: _File, entry: bytes, position: int) -> tuple[int, int, int]:
             offset=position,
         )
     own = file.read(position + _SEGMENT.size + _SUBBLOCK.size, len(entry))
-    if own[:2] != entry[:2] or own[2:6] != entry[2:6] or own[18:22] != entry[18:22] or own[32:] != entry[32:]:
+    if own[:2] != entry[:2] or own[2:6] != entry[2:6] or own[18:22] != entry[18:22] or own[28:] != entry[28:]:
         raise MetadataError(f"{file.name}: the sub-block at {position} contradicts the directory", offset=position)
     return position + _SEGMENT.size + begin, xml, samples
 
