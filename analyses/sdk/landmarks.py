@@ -117,6 +117,11 @@ def fit_landmarks(
     weights = np.ones(len(p)) if u is None else 1.0 / u**2
     _refuse_degenerate(kind, p, q, planar)
     matrix = _solve(kind, p, q, weights, planar)
+    if np.linalg.det(matrix[:3, :3]) <= 0.0:
+        raise DegeneratePairsError(
+            f"the pairs mirror space, and a {kind} map does not: is the handedness of both images right?  A flip is "
+            "said so, by a reflection"
+        )
     residuals = apply(matrix, p) - q
     dimensions = 2 if planar else 3
     degrees = dimensions * len(p) - PARAMETERS[kind][not planar]
@@ -189,7 +194,7 @@ def _solve(kind: Kind, p: Vector, q: Vector, weights: Vector, planar: bool) -> M
     elif kind == "translation":
         linear = np.eye(3)
     else:
-        linear = _turned(a, b, share, scaled=kind == "similarity")
+        linear = _turned(a, b, share, scaled=kind == "similarity", planar=planar)
     matrix = np.eye(4)
     matrix[:3, :3] = linear
     matrix[:3, 3] = mean_q - linear @ mean_p
@@ -204,14 +209,21 @@ def _affine(a: Vector, b: Vector, share: Vector, planar: bool) -> npt.NDArray[np
     return linear
 
 
-def _turned(a: Vector, b: Vector, share: Vector, *, scaled: bool) -> npt.NDArray[np.float64]:
-    """Rotation, with a scale if asked; a determinant of -1 is turned away at the least cost (Umeyama, eq. 39-43)."""
-    u, d, vt = np.linalg.svd((share[:, None] * b).T @ a)
-    sign = np.array([1.0, 1.0, np.sign(np.linalg.det(u) * np.linalg.det(vt))])
-    rotation: npt.NDArray[np.float64] = (u * sign) @ vt
+def _turned(a: Vector, b: Vector, share: Vector, *, scaled: bool, planar: bool) -> npt.NDArray[np.float64]:
+    """Rotation, with a scale if asked; a determinant of -1 is turned away at the least cost (Umeyama, eq. 39-43).
+
+    In the plane it is solved in the plane: in space, turning the plane over would be a rotation, and mirror it.
+    """
+    size = 2 if planar else 3
+    u, d, vt = np.linalg.svd((share[:, None] * b[:, :size]).T @ a[:, :size])
+    sign = np.ones(size)
+    sign[-1] = np.sign(np.linalg.det(u) * np.linalg.det(vt))
+    linear = np.eye(3)
+    linear[:size, :size] = (u * sign) @ vt
     if scaled:
-        rotation = rotation * float(d @ sign / (share @ np.sum(a**2, axis=1)))
-    return rotation
+        factor = float(d @ sign / (share @ np.sum(a[:, :size] ** 2, axis=1)))
+        linear[:size, :size] *= factor
+    return linear
 
 
 # --------------------------------------------------------------------------------------------------------------- errors

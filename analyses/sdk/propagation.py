@@ -162,7 +162,8 @@ class Propagated:
     covariances : ndarray, (n, 3, 3)
         um^2.
     degrees_of_freedom : ndarray, (n,)
-        Effective ones of the variance (Welch-Satterthwaite, GUM G.4.1, on the traces); infinite where all were given.
+        Effective ones of the variance along the longest axis (Welch-Satterthwaite, GUM G.4.1); infinite where all
+        were given.
     """
 
     points: Floats
@@ -246,13 +247,46 @@ def _derivative(points: Floats) -> Floats:
 
 
 def _effective(total: Floats, parts: dict[Hashable, Floats], freedom: dict[Hashable, float]) -> Floats:
-    whole = np.trace(total, axis1=1, axis2=2)
+    """Along the longest axis of each ellipsoid, which is the one that is stated."""
+    if not any(np.isfinite(freedom[name]) for name in parts):
+        return np.full(len(total), np.inf)
+    axis = np.linalg.eigh(total)[1][:, :, -1]
+
+    def along(covariance: Floats) -> Floats:
+        found: Floats = np.einsum("ni,nij,nj->n", axis, covariance, axis)
+        return found
+
     lost = np.zeros(len(total))
     for name, part in parts.items():
         if np.isfinite(freedom[name]):
-            lost += np.trace(part, axis1=1, axis2=2) ** 2 / freedom[name]
+            lost += along(part) ** 2 / freedom[name]
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(lost > 0.0, whole**2 / lost, np.inf)
+        return np.where(lost > 0.0, along(total) ** 2 / lost, np.inf)
+
+
+def difference(
+    point: npt.ArrayLike, first: Sequence[UncertainMap], second: Sequence[UncertainMap]
+) -> tuple[Floats, Floats, float]:
+    """Return where a second path leads less where a first one does, its covariance, and the degrees of freedom of that.
+
+    What both paths share cancels: a step that both take adds nothing.
+
+    Parameters
+    ----------
+    point : array_like, (3,)
+        In the frame in which both paths begin, um.
+    first, second : sequence of UncertainMap
+        Both end in one frame.
+    """
+    draws = _draws([first, second])
+    given: Floats = np.asarray(point, np.float64)
+    (here, _, before), (there, _, after) = _along(given, first), _along(given, second)
+    nothing = np.zeros((3, _ENTRIES))
+    gains = {name: after.get(name, nothing) - before.get(name, nothing) for name in draws}
+    parts = {name: (gain @ draws[name] @ gain.T)[None] for name, gain in gains.items()}
+    total = sum(parts.values(), np.zeros((1, 3, 3)))
+    freedom = {step.error: step.degrees_of_freedom for step in (*first, *second)}
+    return there - here, (total[0] + total[0].T) / 2.0, float(_effective(total, parts, freedom)[0])
 
 
 def coverage_factor(dimensions: int, degrees_of_freedom: npt.ArrayLike = np.inf, level: float = 0.95) -> Floats:

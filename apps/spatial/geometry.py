@@ -10,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from analyses.sdk.spatial import AffineError, check_affine
 from apps.core.clean import clean_number
 from apps.core.errors import InvalidValueError
 from apps.core.quote import shown
@@ -79,6 +80,10 @@ def clean_matrix(value: object, *, kind: str, field: str = "matrix") -> list[flo
         raise InvalidValueError("it is singular: it squeezes space to a plane, a line or a point", field=field)
     _check_handedness(bool(np.linalg.det(linear / scales[0]) < 0.0), kind, field)
     _KIND_CHECKS.get(kind, _anything)(linear, scales, field)
+    try:
+        check_affine(matrix, allow_mirror=True)  # what is stored must be a map wherever it is used
+    except AffineError as error:
+        raise InvalidValueError(f"it is no usable map: {error}", field=field) from error
     return [float(number) for number in matrix.ravel()]
 
 

@@ -230,15 +230,24 @@ def _relax(graph: Graph, labels: _Labels, frontier: Ints, ranks: Ints) -> Ints:
         return np.array([], np.int64)
     points, covariances = _carried(graph, labels, edges, base, back, here)
     variance = np.trace(covariances, axis1=1, axis2=2)
-    order = np.lexsort((variance, rank, there))
-    first = order[np.unique(there[order], return_index=True)[1]]
-    node = there[first]
-    better = (rank[first] < labels.rank[node]) | (
-        variance[first] < labels.variance[node] * (1.0 - _SMALLEST_GAIN) - 1e-300
-    )
-    won = first[better]
+    better = (rank < labels.rank[there]) | (variance < labels.variance[there] * (1.0 - _SMALLEST_GAIN) - 1e-300)
+    tried = [k for k in np.flatnonzero(better).tolist() if not _passed(graph, labels, int(here[k]), int(there[k]))]
+    if not tried:
+        return np.array([], np.int64)
+    order = np.array(tried)[np.lexsort((variance[tried], rank[tried], there[tried]))]
+    won = order[np.unique(there[order], return_index=True)[1]]
     _keep(labels, there[won], here[won], edges[won], rank[won], variance[won], points[won], covariances[won])
     return there[won]
+
+
+def _passed(graph: Graph, labels: _Labels, parent: int, node: int) -> bool:
+    """True if the way to a parent has been at a node: round a loop of scales an error may shrink, and mean nothing."""
+    count = len(graph.transforms)
+    entry, here = int(labels.came[parent]), parent
+    while here != node and entry >= 0:
+        entry, edge = labels.trail[entry]
+        here = int(graph.ends[edge % count, 1 if edge >= count else 0])
+    return here == node
 
 
 def _carried(graph: Graph, labels: _Labels, edges: Ints, base: Ints, back: Ints, here: Ints) -> tuple[Floats, Floats]:
@@ -271,7 +280,7 @@ def _keep(
     points: Floats,
     covariances: Floats,
 ) -> None:
-    # the trail only grows: a label points to what its parent was when it was made, so that no circle can arise
+    # the trail only grows: a label points to what its parent was when it was made
     came = labels.came[parent]
     start = len(labels.trail)
     labels.trail.extend(zip(came.tolist(), edges.tolist(), strict=True))

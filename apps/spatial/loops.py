@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from analyses.sdk.propagation import joint_covariance, propagate
+from analyses.sdk.propagation import difference, propagate
 from apps.spatial.models import Frame
 from apps.spatial.paths import Finder, Path, check_frames, middle_of, no_path
 
@@ -65,19 +65,16 @@ def find_alternatives(
 
 
 def _compare(best: Path, other: Path, point: Sequence[float]) -> Alternative:
-    mapped, joint = joint_covariance([point, point], [best.maps, other.maps])
-    apart = mapped[1] - mapped[0]
-    difference = np.hstack([-np.eye(3), np.eye(3)])
-    covariance = difference @ joint @ difference.T
+    apart, covariance, freedom = difference(point, best.maps, other.maps)
+    there = propagate([point], other.maps)
     known = best.error_known and other.error_known and other is not best
-    freedom = min(float(propagate([point], path.maps).degrees_of_freedom[0]) for path in (best, other))
     return Alternative(
         path=other,
-        point=mapped[1],
-        covariance=joint[3:, 3:],
+        point=there.points[0],
+        covariance=there.covariances[0],
         closure_um=apart,
         p_value=_probability(apart, covariance, freedom) if known else None,
-        degrees_of_freedom=float(propagate([point], other.maps).degrees_of_freedom[0]),
+        degrees_of_freedom=float(there.degrees_of_freedom[0]),
     )
 
 

@@ -110,5 +110,6 @@ def _load(project: uuid.UUID, revision: Revision) -> Network:
         calibrations=[row[5] for row in rows],
         stated=[row[4] is not None for row in rows],
         freedom=[np.inf if row[6] is None else float(row[6]) for row in rows],
-        valid_states=[frozenset(states[row[0]]) for row in rows],
+        # what a calibration says of an image stays true whatever happens to the specimen
+        valid_states=[frozenset(() if row[7] in _CERTIFIED else states[row[0]]) for row in rows],
     )

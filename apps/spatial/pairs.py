@@ -22,6 +22,7 @@ _MAX_LANDMARKS: Final = 10_000
 _REASON_LENGTH: Final = 500
 _KEYS: Final = frozenset({"source", "target", "u_um", "state", "reason"})
 _DISAGREES: Final = 0.01
+_EXACT_UM: Final = 1e-6
 
 
 @dataclass(frozen=True)
@@ -93,38 +94,64 @@ def lengths_um(matrix: Sequence[float], pairs: Sequence[Pair]) -> Floats:
 
 
 def held_out_check(
-    matrix: Sequence[float], covariance: Sequence[Sequence[float]] | None, pairs: Sequence[Pair]
+    matrix: Sequence[float],
+    covariance: Sequence[Sequence[float]] | None,
+    pairs: Sequence[Pair],
+    *,
+    found_um: float | None = None,
+    degrees_of_freedom: float | None = None,
 ) -> dict[str, Any] | None:
     """Compare held-out pairs with what the map predicts of them; None without such pairs.
+
+    Parameters
+    ----------
+    matrix, covariance
+        Of the map; 16 numbers, and 12 x 12 or None.
+    pairs : sequence of Pair
+    found_um : float, optional
+        Standard error of a coordinate of a pair that states none, as the residuals of the fit tell it.
+    degrees_of_freedom : float, optional
+        Of the variance that the covariance, and ``found_um``, come from; None where errors were given.
 
     Returns
     -------
     dict
-        ``count``, ``rms_um``, and, where a covariance is stated, ``p_value`` (chi-square of the misses under the
-        predicted covariances and the pairs' own errors) and ``agrees``.  Misses of pairs are taken as independent,
-        which they are not wholly: errors of the map are shared.  The check is lenient then, not strict.
+        ``count``, ``rms_um``, and, where the map and every pair have an error, ``p_value`` and ``agrees``: of all
+        misses together (the map's error is shared by them), by chi-square, or by Hotelling's T^2 with the degrees of
+        freedom.  A miss in a direction in which the map claims to be exact contradicts it.
     """
     held = [pair for pair in pairs if pair.state == Landmark.State.HELD_OUT]
     if not held:
         return None
     lengths = lengths_um(matrix, held)
     said: dict[str, Any] = {"count": len(held), "rms_um": float(np.sqrt(np.mean(lengths**2)))}
-    if covariance is None:
+    errors = [found_um if pair.u_um is None else pair.u_um for pair in held]
+    known = [error for error in errors if error is not None]
+    if covariance is None or len(known) < len(held):
         return said
-    squares, degrees = _misses(np.array(matrix).reshape(4, 4), np.array(covariance), held)
-    said["p_value"] = float(stats.chi2.sf(squares, degrees)) if degrees else 1.0
+    misses, spread = _misses(np.array(matrix).reshape(4, 4), np.array(covariance), held, np.array(known))
+    said["p_value"] = _probability(misses, spread, degrees_of_freedom)
     return said | {"agrees": said["p_value"] >= _DISAGREES}
 
 
-def _misses(matrix: Floats, covariance: Floats, held: Sequence[Pair]) -> tuple[float, int]:
-    squares, degrees = 0.0, 0
-    for pair in held:
-        gain = np.kron(np.eye(3), np.append(pair.source, 1.0))
-        spread = gain @ covariance @ gain.T + np.eye(3) * (pair.u_um or 0.0) ** 2
-        off = apply(matrix, [pair.source])[0] - np.array(pair.target)
-        variances, axes = np.linalg.eigh(spread)
-        known = variances > 1e-12 * variances[-1]
-        along = (axes.T @ off)[known]
-        squares += float(np.sum(along**2 / variances[known]))
-        degrees += int(known.sum())
-    return squares, degrees
+def _misses(matrix: Floats, covariance: Floats, held: Sequence[Pair], errors: Floats) -> tuple[Floats, Floats]:
+    """All misses in one vector (3 n), and their joint covariance."""
+    gain = np.vstack([np.kron(np.eye(3), np.append(pair.source, 1.0)) for pair in held])
+    spread = gain @ covariance @ gain.T + np.diag(np.repeat(errors**2, 3))
+    off = apply(matrix, [pair.source for pair in held]) - np.array([pair.target for pair in held])
+    return off.ravel(), spread
+
+
+def _probability(misses: Floats, spread: Floats, degrees_of_freedom: float | None) -> float:
+    variances, axes = np.linalg.eigh(spread)
+    known = variances > 1e-12 * max(float(variances[-1]), 1e-12)
+    along = axes.T @ misses
+    if (np.abs(along[~known]) > _EXACT_UM).any():
+        return 0.0
+    count = int(known.sum())
+    if count == 0:
+        return 1.0
+    squared = float(np.sum(along[known] ** 2 / variances[known]))
+    if degrees_of_freedom is None:
+        return float(stats.chi2.sf(squared, count))
+    return float(stats.f.sf(squared / count, count, degrees_of_freedom))

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from analyses.sdk import propagation
 from analyses.sdk.spatial import Matrix, compose, invert
+from apps.catalog.models import State
 from apps.core.errors import ConflictError, InvalidValueError
 from apps.provenance import selectors as ledger
 from apps.spatial import graph, validity
@@ -118,7 +119,8 @@ class Finder:
         """Return a finder for two frames and the states they are of, and others if more are concerned."""
         frames = [frame for frame in (source, target) if frame.state_id is not None and frame.specimen_id is not None]
         concerned = {frame.state_id for frame in frames if frame.state_id} | set(states)
-        return cls(source.project_id, concerned, {frame.specimen_id for frame in frames if frame.specimen_id})
+        specimens = {frame.specimen_id for frame in frames if frame.specimen_id}
+        return cls(source.project_id, concerned, specimens | _specimens_of(states, source.project_id))
 
     def _not_valid(self) -> dict[int, list[validity.StateLine]]:
         excluded: dict[int, list[validity.StateLine]] = {}
@@ -201,6 +203,16 @@ class Finder:
         if reason is not None:
             return Doubt("overridden", f"{said}; used all the same: {reason}", transform, line.state)
         return Doubt("state", said, transform, line.state)
+
+
+def _specimens_of(states: Collection[uuid.UUID], project: uuid.UUID) -> set[uuid.UUID]:
+    """The specimens of states; a state that is none of the project's would be judged by silence."""
+    if not states:
+        return set()
+    found = dict(State.objects.filter(pk__in=states, specimen__project=project).values_list("pk", "specimen_id"))
+    if unknown := [state for state in states if state not in found]:
+        raise InvalidValueError(f"there is no state {unknown[0]} in this project", field="states")
+    return set(found.values())
 
 
 def middle_of(frame: Frame) -> list[float]:

@@ -1,7 +1,7 @@
 """For which states of a specimen a transform holds.
 
-A transform holds for the states it names, and for those that nothing but harmless events separate from them.  About a
-specimen of which it names no state it says nothing, and so excludes nothing.
+A transform from before a step that changes the piece (milling, say) does not hold after it; one made after the step, or
+across it, does.  About a specimen of which a transform names no state it says nothing, and so excludes nothing.
 """
 
 from __future__ import annotations
@@ -47,15 +47,18 @@ def state_lines(specimens: Collection[uuid.UUID]) -> dict[uuid.UUID, StateLine]:
 
 @dataclass(frozen=True)
 class Concern:
-    """A state for which transforms should hold, with the states of its specimen and those of its geometry."""
+    """A state for which transforms should hold, with the states of its specimen and those that are not before it."""
 
     line: StateLine
     same_specimen: frozenset[uuid.UUID]
-    same_geometry: frozenset[uuid.UUID]
+    not_before: frozenset[uuid.UUID]
 
     def excluded_by(self, named: frozenset[uuid.UUID]) -> bool:
-        """Return True if the states that a transform names exclude this one."""
-        return not named.isdisjoint(self.same_specimen) and named.isdisjoint(self.same_geometry)
+        """Return True if all states that a transform names were over when this one began.
+
+        A transform that was made after a change, or across it, knows of it; one from before does not.
+        """
+        return not named.isdisjoint(self.same_specimen) and named.isdisjoint(self.not_before)
 
 
 def concern(state: StateLine, lines: Mapping[uuid.UUID, StateLine]) -> Concern:
@@ -64,7 +67,7 @@ def concern(state: StateLine, lines: Mapping[uuid.UUID, StateLine]) -> Concern:
     return Concern(
         line=state,
         same_specimen=frozenset(line.state for line in own),
-        same_geometry=frozenset(line.state for line in own if line.period == state.period),
+        not_before=frozenset(line.state for line in own if line.period >= state.period),
     )
 
 

@@ -167,3 +167,32 @@ def test_a_left_out_pair_is_missed_by_more_than_its_residual():
 def test_numbers_that_are_none_are_refused(source, u_um, said):
     with pytest.raises(ValueError, match=said):
         fit_landmarks("translation", source, source, u_um)
+
+
+@pytest.mark.parametrize("kind", ["rigid", "similarity"])
+@pytest.mark.parametrize("count", [2, 3, 6])
+def test_in_the_plane_nothing_is_turned_over(kind, count):
+    """Two exact pairs determine a turn in the plane; in space they would leave a mirrored answer open."""
+    rng = np.random.default_rng(count)
+    for _ in range(100):
+        matrix = truth(kind, rng, planar=True)
+        source = points(rng, count, planar=True)
+        fit = fit_landmarks(kind, source, apply(matrix, source), np.full(count, 0.1))
+        np.testing.assert_allclose(fit.matrix, matrix, atol=1e-7)
+        np.testing.assert_array_equal(fit.matrix[2], [0, 0, 1, 0])
+
+
+def test_a_mirrored_plane_is_fitted_badly_and_not_perfectly():
+    rng = np.random.default_rng(4)
+    source = points(rng, 6, planar=True)
+    fit = fit_landmarks("rigid", source, source * [-1.0, 1.0, 1.0])
+    assert fit.rms_um > 0.1 * np.abs(source).max()
+    assert np.linalg.det(fit.matrix[:2, :2]) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("planar", [True, False])
+def test_an_affine_fit_that_mirrors_is_refused(planar):
+    source = points(np.random.default_rng(5), 8, planar=planar)
+    flip = [-1.0, 1.0, 1.0] if planar else [1.0, 1.0, -1.0]
+    with pytest.raises(DegeneratePairsError, match="handedness"):
+        fit_landmarks("affine", source, source * flip)

@@ -99,15 +99,41 @@ def test_four_exact_pairs_of_an_affine_map_tell_no_error_unless_theirs_is_given(
     assert stated["degrees_of_freedom"] is None
 
 
-def test_held_out_pairs_check_the_stated_error(as_user, frames):
+@pytest.mark.parametrize("u_um", [0.5, None])
+def test_held_out_pairs_check_the_stated_error(as_user, frames, u_um):
+    """Errors that are stated, or that the residuals tell: honest pairs agree, one that is far off does not."""
     client = as_user(frames[0].project.created_by)
-    pairs = pairs_of(TRUTH, 8, noise=0.5, u_um=0.5)
-    held = [pair | {"state": "held_out"} for pair in pairs_of(TRUTH, 2, noise=0.5, seed=9, u_um=0.5)]
-    said = client.post(URL, body(frames, pairs + held), format="json").json()["facts"]["held_out"]
-    assert (said["count"], said["agrees"]) == (2, True)
+    stated = {} if u_um is None else {"u_um": u_um}
+    disagreed = 0
+    for seed in range(6):
+        pairs = pairs_of(TRUTH, 8, noise=0.5, seed=seed, **stated)
+        held = [pair | {"state": "held_out"} for pair in pairs_of(TRUTH, 4, noise=0.5, seed=90 + seed, **stated)]
+        made = client.post(URL, body(frames, pairs + held), format="json")
+        said = made.json()["facts"]["held_out"]
+        assert said["count"] == 4
+        disagreed += not said["agrees"]
+    assert disagreed <= 1
     held[0]["target"][2] += 30.0
     said = client.post(URL, body(frames, pairs + held), format="json").json()["facts"]["held_out"]
     assert said["agrees"] is False
+
+
+def test_a_map_that_claims_to_be_exact_is_contradicted_by_any_miss(as_user, frames):
+    client = as_user(frames[0].project.created_by)
+    held = [{"source": [0, 0, 0], "target": [1000.0, 0, 0], "state": "held_out", "u_um": 0.1}]
+    typed = {"matrix": np.eye(4).tolist(), "covariance": np.zeros((12, 12)).tolist(), "method": "manual"}
+    said = client.post(URL, body(frames, held, **typed), format="json").json()["facts"]["held_out"]
+    assert said["agrees"] is False
+    del held[0]["u_um"]
+    said = client.post(URL, body(frames, held, **typed), format="json").json()["facts"]["held_out"]
+    assert "agrees" not in said
+
+
+def test_a_mirrored_set_of_pairs_is_refused_for_an_affine_map(as_user, frames):
+    pairs = [pair | {"target": [*pair["source"][:2], -pair["source"][2]]} for pair in pairs_of(TRUTH, 8)]
+    answer = as_user(frames[0].project.created_by).post(URL, body(frames, pairs, kind="affine"), format="json")
+    assert answer.status_code == 400
+    assert "handedness" in answer.json()["detail"]
 
 
 LINE = [{"source": [i * 10.0, 0, 1], "target": [i * 10.0, 5, 1]} for i in range(4)]

@@ -108,3 +108,26 @@ def test_a_frame_leads_to_itself_and_an_unknown_one_nowhere():
     built, ids = random_graph(1)
     assert graph.search(built, ids[0], ids[0], [0, 0, 0]) == []
     assert graph.search(built, ids[0], uuid.UUID(int=77), [0, 0, 0]) is None
+
+
+def test_a_loop_of_scales_is_not_walked_round_for_a_smaller_error():
+    """Three similarities whose scales do not multiply to 1: each turn shrinks what was carried, and moves the point."""
+    ids = {name: uuid.UUID(int=i + 1) for i, name in enumerate("AXYZT")}
+
+    def shift_error(u_um):
+        covariance = np.zeros((12, 12))
+        covariance[[3, 7, 11], [3, 7, 11]] = u_um**2
+        return covariance
+
+    shrink = affine(np.eye(3) * 0.9995)
+    edges = [("AX", np.eye(4), 5.0), ("XY", shrink, 0.01), ("YZ", shrink, 0.01), ("ZX", np.eye(4), 0.01)]
+    edges.append(("XT", np.eye(4), 0.01))
+    built = graph.build(
+        [uuid.UUID(int=100 + i) for i in range(len(edges))],
+        [(ids[name[0]], ids[name[1]]) for name, _, _ in edges],
+        [matrix for _, matrix, _ in edges],
+        [shift_error(u) for _, _, u in edges],
+        [True] * len(edges),
+    )
+    assert [step.edge for step in graph.search(built, ids["A"], ids["T"], [1000.0, 0, 0])] == [0, 4]
+    assert all(len(steps) <= 3 for steps in graph.reach(built, ids["A"], [1000.0, 0, 0]).values())

@@ -202,6 +202,23 @@ def test_a_transform_from_before_a_milling_step_warns_until_it_is_overridden(as_
     assert "milled far from here" in answer["warnings"][0]
 
 
+def test_registering_anew_after_a_milling_step_lifts_the_warning(as_user, chain):
+    """A transform made across the step, and one from after it, know of it; neither is from before."""
+    a, b, _ = chain
+    former = accepted(a, b, shifted(1), 1.0)
+    after = milled(a)
+    stage = FrameFactory(specimen=a.specimen)
+    across, anew = accepted(a, after, shifted(3), 2.0), accepted(after, stage, shifted(2), 2.0)
+    client = as_user(a.project.created_by)
+    answer = post(client, a, stage, [[0, 0, 0]], states=[str(after.state_id)]).json()
+    assert (answer["points"], answer["warnings"]) == ([[5, 0, 0]], [])
+    assert [step["transform"] for step in answer["paths"][0]] == [str(across.pk), str(anew.pk)]
+    accepted(b, stage, shifted(4), 0.1)
+    answer = post(client, a, stage, [[0, 0, 0]], states=[str(after.state_id)]).json()
+    taken = [step["transform"] for step in answer["paths"][0]]
+    assert str(former.pk) not in taken, "a smaller error does not make up for the milling"
+
+
 def test_a_coating_and_a_new_mount_do_not_invalidate(as_user, chain):
     a, b, _ = chain
     accepted(a, b, shifted(1), 1.0)
@@ -224,6 +241,16 @@ def test_states_besides_those_of_the_frames_may_be_asked_for(as_user, chain):
     client = as_user(a.project.created_by)
     assert post(client, a, b, [[0, 0, 0]]).json()["warnings"] == []
     assert len(post(client, a, b, [[0, 0, 0]], states=[str(after.state_id)]).json()["warnings"]) == 1
+
+
+def test_a_state_that_is_none_of_the_project_is_refused(as_user, chain):
+    a, b, _ = chain
+    accepted(a, b, shifted(1), 1.0)
+    client = as_user(a.project.created_by)
+    for state in (NOWHERE, str(FrameFactory().state_id)):
+        answer = post(client, a, b, [[0, 0, 0]], states=[state])
+        assert answer.status_code == 400
+        assert "states" in answer.json()["errors"]
 
 
 # -------------------------------------------------------------------------------------------------------- alternatives

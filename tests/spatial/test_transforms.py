@@ -70,6 +70,7 @@ def test_landmarks_stay_with_it_and_give_the_residual(as_user, frames):
         ({"kind": "displacement"}, "kind"),
         ({"kind": "rigid", "matrix": [[2, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]}, "matrix"),
         ({"kind": "affine", "matrix": [[-1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]}, "matrix"),
+        ({"kind": "affine", "matrix": [[1, 1, 0, 0], [0, 1e-8, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]}, "matrix"),
         ({"matrix": [[1, 0, 0], [0, 1, 0], [0, 0, 1]]}, "matrix"),
         ({"matrix": "identity"}, "matrix"),
         ({"matrix": None}, "matrix"),

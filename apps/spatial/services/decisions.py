@@ -89,7 +89,7 @@ def _accept(
         locked = Transform.objects.select_for_update().get(pk=transform.pk)
         if locked.status != Transform.Status.CANDIDATE:
             raise ConflictError(f"the transform is {locked.status}; only a candidate is accepted")
-        standing = accepted_between(locked)
+        standing = accepted_between(locked, lock=True)
         if (standing and standing.pk) != (replaces and replaces.pk):
             raise _in_the_way(standing, replaces)
         if locked.residual_um is None:
@@ -98,15 +98,22 @@ def _accept(
                 raise InvalidValueError(
                     "the transform has no residual; say why it is accepted without one", field="no_residual_reason"
                 )
+        if standing is not None and standing.calibration_id is not None:
+            raise ConflictError(
+                "the factor of a calibration stands between these frames; nothing typed takes its place.  Take the "
+                "calibration off the image with POST images/{id}/apply-calibration/ {calibration: null, reason}",
+                details={"calibration": str(standing.calibration_id)},
+            )
         if standing is not None:
             _decide(act, standing, TransformDecision.Status.CANDIDATE, reason, actor, other=locked)
         return _decide(act, locked, TransformDecision.Status.ACCEPTED, reason, actor, other=standing)
 
 
-def accepted_between(transform: Transform) -> Transform | None:
+def accepted_between(transform: Transform, *, lock: bool = False) -> Transform | None:
     """Return the accepted transform between the frames of another, whichever way round it was written."""
     ends = [transform.source_id, transform.target_id]
-    return Transform.objects.filter(source__in=ends, target__in=ends, status=Transform.Status.ACCEPTED).first()
+    rows = Transform.objects.select_for_update() if lock else Transform.objects.all()
+    return rows.filter(source__in=ends, target__in=ends, status=Transform.Status.ACCEPTED).first()
 
 
 def _in_the_way(standing: Transform | None, replaces: Transform | None) -> OtherAcceptedError:

@@ -157,9 +157,23 @@ def describe_pairs(transform: Transform, pairs: Sequence[Pair]) -> None:
     active = [pair for pair in pairs if pair.state == Landmark.State.ACTIVE]
     if active:
         transform.residual_um = float(np.sqrt(np.mean(lengths_um(transform.matrix, active) ** 2)))
-    held_out = held_out_check(transform.matrix, transform.covariance, pairs)
+    held_out = held_out_check(
+        transform.matrix,
+        transform.covariance,
+        pairs,
+        found_um=_found_error(transform, len(active)),
+        degrees_of_freedom=transform.degrees_of_freedom,
+    )
     if held_out is not None:
         transform.facts = {**transform.facts, "held_out": held_out}
+
+
+def _found_error(transform: Transform, active: int) -> float | None:
+    """Standard error of a coordinate, um, that the residuals of a fit tell; None where there is no such fit."""
+    degrees = transform.degrees_of_freedom
+    if "fit" not in transform.facts or not degrees or transform.residual_um is None:
+        return None
+    return float(transform.residual_um * np.sqrt(active / degrees))
 
 
 def add_transform(

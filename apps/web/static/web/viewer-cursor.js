@@ -1,5 +1,6 @@
 // The position below the pointer, in the viewed frame and, with its error, in the specimen's frame.
 const WAIT_MS = 180;
+const SETTLED_MS = 60;
 const WORDS = ["x", "y", "z"];
 
 const digitsFor = (length) => Math.min(9, Math.max(0, 1 - Math.floor(Math.log10(length))));
@@ -44,17 +45,25 @@ export function readout(adapter, config) {
   };
   const ask = async (point) => {
     const turn = (asked += 1);
-    const said = await mapped(config, target.id, point);
+    const said = await mapped(config, target.id, point).catch(() => "the server does not answer");
     if (turn === asked) there.textContent = said;
   };
-  adapter.document.addEventListener("mousemove", (event) => {
-    const point = adapter.pointAt(event);
+  let last = null;
+  const update = () => {
+    const point = last && adapter.pointAt(last);
     if (!point) return;
     show(point);
     if (!target || target.id === config.frame) return;
+    asked += 1; // an answer for another place is not to be shown any more
+    there.textContent = "…";
     clearTimeout(waiting);
     waiting = setTimeout(ask, WAIT_MS, point);
-  });
+  };
+  adapter.document.addEventListener("mousemove", (event) => { last = event; update(); });
+  // the wheel and keys move the plane under a pointer that rests; the client moves it in its next frame
+  for (const kind of ["wheel", "keyup"]) {
+    adapter.document.addEventListener(kind, () => setTimeout(update, SETTLED_MS), { passive: true });
+  }
   show(adapter.position());
 }
 

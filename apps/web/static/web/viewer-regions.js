@@ -195,7 +195,8 @@ class Editor {
   // ----------------------------------------------------------------------------------------------------------- form
   #tell() {
     const digits = Math.min(9, Math.max(0, 3 - Math.floor(Math.log10(this.adapter.scale()))));
-    this.form.elements.points.value = this.points.map((point) => point.map((value) => Number(value.toFixed(digits))).join(", ")).join("\n");
+    this.told = this.points.map((point) => point.map((value) => Number(value.toFixed(digits))).join(", ")).join("\n");
+    this.form.elements.points.value = this.told;
   }
 
   #read() {
@@ -211,7 +212,8 @@ class Editor {
   }
 
   async #save() {
-    if (!this.#read()) return;
+    // The text is rounded to what the zoom shows: it is read back only if somebody changed it.
+    if (this.form.elements.points.value !== this.told && !this.#read()) return;
     const fields = this.form.elements;
     const coordinates = this.kind === "point" ? this.points[0] : this.points;
     const body = {
