@@ -321,7 +321,8 @@ def _answer(
         source="moving",
         target="fixed",
         covariance=None if covariance is None else covariance + floor(FLOOR * job.base, dimensions),
-        degrees_of_freedom=None if covariance is None else refined.blocks - 1,
+        # a whole matrix was estimated, not one scale: Hotelling's T^2 has that many fewer, up to (n - 1) / (n - p)
+        degrees_of_freedom=None if covariance is None else max(1, refined.blocks - dimensions),
         residual_um=refined.residual_um,
         facts=facts,
     )

@@ -89,7 +89,7 @@ class PointsField(serializers.JSONField):
     """Points, checked in one go: a field of its own a number takes seconds for a million of them."""
 
 
-@extend_schema_field({"type": ["array", "null"], "items": _SPREAD})
+@extend_schema_field({"type": "array", "items": _SPREAD})
 class SpreadsField(serializers.JSONField):
     """Covariances of points, checked in one go."""
 
