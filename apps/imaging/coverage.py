@@ -17,7 +17,7 @@ from apps.imaging.selectors import acquired_of, effective_spacing
 from apps.projects import access
 from apps.spatial import coverage as places
 from apps.spatial import selectors as spatial
-from apps.spatial.coverage_boxes import candidates, distance_um, fraction_inside, meet
+from apps.spatial.coverage_boxes import candidates, distance_um, fraction_inside, holds, meet
 from apps.spatial.models import Frame, FrameExtent, Roi
 from apps.spatial.paths import Path
 
@@ -29,13 +29,15 @@ MAX_IMAGES: Final = 1_000
 class Cover:
     """An image that shows a region, or a part of it.
 
-    ``fraction`` is the part of the region's bounding box inside the image, see ``fraction_inside``; ``u95_um`` the 95 %
-    error of the region's middle in the image's frame, None where it is not known.
+    ``fraction`` is the part of the region's bounding box inside the image, see ``fraction_inside``; ``whole`` is true
+    if all its corners are inside too; ``u95_um`` the 95 % error of the region's middle in the image's frame, None where
+    it is not known.
     """
 
     image: Image
     frame: Frame
     fraction: float
+    whole: bool
     point: Floats
     u95_um: float | None
     path: Path
@@ -80,6 +82,7 @@ def _images(user: access.Caller, project: uuid.UUID) -> list[tuple[Image, Frame,
         selectors.list_images(user)
         .filter(project=project, superseded_by__isnull=True, frame__isnull=False)
         .select_related("frame__extent", "calibrated_frame__extent", "acquisition", "state", "store", "calibration")
+        .defer("acquisition__header")
     )
     found = [(image, frame_of(image)) for image in rows]
     return [(image, frame, frame.extent) for image, frame in found if frame is not None and hasattr(frame, "extent")]
@@ -103,7 +106,9 @@ def images_covering(user: access.Caller, roi: Roi) -> Coverage:
     paths = places.paths_to(roi.frame, middle, list({frame.pk: frame for _, frame, _ in rows}.values()))
     reached = [row for row in rows if row[1].pk in paths]
     covers = list(_covers(reached, paths, low, high))
-    covers.sort(key=lambda cover: (-round(cover.fraction, 6), cover.u95_um is None, cover.u95_um or 0.0))
+    covers.sort(
+        key=lambda cover: (not cover.whole, -round(cover.fraction, 6), cover.u95_um is None, cover.u95_um or 0.0)
+    )
     return Coverage(covers[:MAX_IMAGES], len(rows) - len(reached), len(covers) > MAX_IMAGES)
 
 
@@ -118,10 +123,12 @@ def _covers(
         path, matrix = paths[frame.pk], matrices[index]
         error = places.error_at(path, middle)
         if meet(low, high, matrix, lows[index], highs[index], error or 0.0):
+            fraction = fraction_inside(low, high, matrix, lows[index], highs[index], error or 0.0)
             yield Cover(
                 image=image,
                 frame=frame,
-                fraction=fraction_inside(low, high, matrix, lows[index], highs[index], error or 0.0),
+                fraction=fraction,
+                whole=fraction >= 1.0 - 1e-9 and holds(low, high, matrix, lows[index], highs[index], error or 0.0),
                 point=matrix[:3, :3] @ middle + matrix[:3, 3],
                 u95_um=error,
                 path=path,
@@ -149,8 +156,8 @@ def find_near(user: access.Caller, source: Frame, point: Floats, radius_um: floa
     paths = places.paths_to(source, point, list(frames.values()))
     reached = [row for row in rows if row[1].pk in paths]
     images = sorted(_near(reached, paths, point, radius_um), key=lambda near: near.distance_um)
-    rois = places.rois_near(user, source, point, radius_um, paths)
-    return Near(images[:MAX_IMAGES], rois, len(images) > MAX_IMAGES or len(rois) >= places.MAX_ROIS)
+    rois, more = places.rois_near(user, source, point, radius_um, paths)
+    return Near(images[:MAX_IMAGES], rois, len(images) > MAX_IMAGES or more)
 
 
 def _near(

@@ -78,8 +78,10 @@ class NearRoi:
 
 def rois_near(
     user: access.Caller, source: Frame, point: Floats, radius_um: float, paths: Mapping[uuid.UUID, Path]
-) -> list[NearRoi]:
-    """Return the current regions whose box comes within a radius of a point, the nearest first.
+) -> tuple[list[NearRoi], bool]:
+    """Return the current regions whose box comes within a radius of a point, the nearest first, and if there are more.
+
+    Of more than ``MAX_ROIS`` that may be near, some ``MAX_ROIS`` are looked at.
 
     Parameters
     ----------
@@ -95,8 +97,8 @@ def rois_near(
     """
     matrices = {frame: path.matrix for frame, path in paths.items()}
     boxes = {frame: _box_around(point, radius_um, matrix) for frame, matrix in matrices.items()}
-    keys = coverage_index.rois_in(connections[Roi.objects.db], boxes, limit=MAX_ROIS)
-    rows = selectors.list_rois(user).filter(pk__in=keys, superseded_by__isnull=True)
+    keys = coverage_index.rois_in(connections[Roi.objects.db], boxes, limit=MAX_ROIS + 1)
+    rows = selectors.list_rois(user).filter(pk__in=keys[:MAX_ROIS], superseded_by__isnull=True).defer("geometry")
     found = []
     for roi in rows:
         low, high = roi_box(roi)
@@ -104,7 +106,7 @@ def rois_near(
         distance = distance_um(point, matrices[roi.frame_id], low, high)
         if distance <= radius_um:
             found.append(NearRoi(roi, distance, error_at(path, point), path))
-    return sorted(found, key=lambda near: (near.distance_um, str(near.roi.pk)))
+    return sorted(found, key=lambda near: (near.distance_um, str(near.roi.pk))), len(keys) > MAX_ROIS
 
 
 def roi_box(roi: Roi) -> tuple[Floats, Floats]:

@@ -82,6 +82,18 @@ def fraction_inside(
     return float(np.clip(parts, 0.0, 1.0).prod())
 
 
+def holds(low: Floats, high: Floats, matrix: Matrix, other_low: Floats, other_high: Floats, slack_um: float) -> bool:
+    """True if all of the first box lies in the other: its eight corners do, both being convex.
+
+    As in ``fraction_inside``, an axis along which the other is no thicker than twice ``slack_um`` counts as if it went
+    on.
+    """
+    corners = apply(matrix, np.array(list(itertools.product(*zip(low, high, strict=True)))))
+    rounding = _ROUNDING * (np.ptp(corners, axis=0) + other_high - other_low)
+    inside = (corners >= other_low - rounding) & (corners <= other_high + rounding)
+    return bool((inside | (other_high - other_low <= 2.0 * slack_um)).all())
+
+
 def _counted(
     low: Floats, high: Floats, matrix: Matrix, other_low: Floats, other_high: Floats, thick: npt.NDArray[np.bool_]
 ) -> float:

@@ -35,6 +35,7 @@ _BOXES: Final = (
     " AND box(point(r.z_min, uuid_hash(r.frame_id)), point(r.z_max, uuid_hash(r.frame_id)))"
     " && box(point({4}, uuid_hash(q.frame)), point({5}, uuid_hash(q.frame)))"
 )
+_CURRENT: Final = "NOT EXISTS (SELECT 1 FROM spatial_roi n WHERE n.supersedes_id = r.id)"
 # One wide along the frame: in a tree of boxes without any extent there all volumes are 0, and it is no tree.
 _INSERT: Final = (
     f"INSERT INTO {TREE} SELECT NULL, {{key}}, {{key}} + 1, {{row}}x_min, {{row}}x_max, {{row}}y_min, {{row}}y_max,"
@@ -48,7 +49,10 @@ def _insert(row: str) -> str:
 
 def _sqlite_triggers() -> dict[str, str]:
     """Name -> CREATE statement."""
-    remove = f"DELETE FROM {TREE} WHERE roi = OLD.id;"  # noqa: S608 - a constant of this module
+    key = _KEY_OF.format(frame="OLD.frame_id")
+    # roi alone is not indexed; the tree's box holds the region's, but for numbers that single precision takes for 0
+    near = " AND ".join(f"{x}_min <= OLD.{x}_min + 1e-30 AND {x}_max >= OLD.{x}_max - 1e-30" for x in "xyz")
+    remove = f"DELETE FROM {TREE} WHERE frame_min <= {key} AND frame_max >= {key} AND {near} AND roi = OLD.id;"  # noqa: S608
     bodies = {
         "insert": ("INSERT", f"{_insert('NEW.')};"),
         "update": (f"UPDATE OF id, {_COLUMNS}", f"{remove} {_insert('NEW.')};"),
@@ -107,7 +111,7 @@ def remove(connection: BaseDatabaseWrapper) -> None:
 def rois_in(
     connection: BaseDatabaseWrapper, boxes: Mapping[uuid.UUID, tuple[Floats, Floats]], *, limit: int
 ) -> list[uuid.UUID]:
-    """Return the regions whose box meets the box asked for in their frame; one query.
+    """Return the current regions whose box meets the box asked for in their frame; one query.
 
     Parameters
     ----------
@@ -136,7 +140,7 @@ def _ask_postgres(asked: list[list[Any]], limit: int) -> tuple[str, list[Any]]:
     query = (
         "SELECT r.id FROM unnest(%s::uuid[], %s::float8[], %s::float8[], %s::float8[], %s::float8[], %s::float8[],"  # noqa: S608
         f" %s::float8[]) AS q(frame, {', '.join(name[2:] for name in names)})"
-        f" JOIN spatial_roi r ON {_BOXES.format(*names)} AND r.frame_id = q.frame LIMIT %s"
+        f" JOIN spatial_roi r ON {_BOXES.format(*names)} AND r.frame_id = q.frame WHERE {_CURRENT} LIMIT %s"
     )
     return query, [*columns, limit]
 
@@ -153,7 +157,7 @@ def _ask_sqlite(asked: list[list[Any]], limit: int) -> tuple[str, list[Any]]:
     query = (
         f"SELECT r.id FROM json_each(%s) q CROSS JOIN {TREE} t ON t.frame_min <= {value[0]}"  # noqa: S608
         f" AND t.frame_max >= {value[0]} AND {near}"
-        f" CROSS JOIN spatial_roi r ON r.id = t.roi AND r.frame_id = {value[1]} AND {exact} LIMIT %s"
+        f" CROSS JOIN spatial_roi r ON r.id = t.roi AND r.frame_id = {value[1]} AND {exact} AND {_CURRENT} LIMIT %s"
     )
     return query, [json.dumps(rows), limit]
 

@@ -8,7 +8,7 @@ means nothing, and they are never taken from now.
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -28,6 +28,7 @@ from apps.spatial.targeting_surface import Depth, best_depth, path_states, surfa
 Floats = npt.NDArray[np.float64]
 
 _LANDMARKS: Final = 3
+_LEVEL: Final = 0.5  # degrees: what is tilted less counts as level
 NO_POSE: Final = "no image on the path that was taken in this mount states the rotation and tilt of the stage"
 
 
@@ -181,10 +182,10 @@ def _target(roi: Roi, mount: Mount, stage: Stage, mapped: Mapped, surface: Roi |
         no_depth=no_depth,
         entry=None if depth is None else position_of(stage, depth.entry, pose, f"{roi.name}, entry"),
         landmarks=_landmarks(path, frames, point if depth is None else depth.entry, depth),
-        field=_fits(roi, stage, path, known),
+        field=_fits(roi, stage, path, point, known),
         reach=Verdict(beyond, "; ".join(parts) if beyond is not None else "no limits of the stage are recorded"),
         path=path,
-        warnings=list(dict.fromkeys(said + list(depth.warnings if depth else ()))),
+        warnings=list(dict.fromkeys(said + (list(depth.warnings) + _tilted(pose) if depth else []))),
     )
 
 
@@ -220,6 +221,16 @@ def _pose(mount: Mount, frames: list[uuid.UUID]) -> Origin | None:
     return own[-1] if own else None
 
 
+def _tilted(pose: Origin | None) -> list[str]:
+    """What speaks against depth and entry where the beam does not run along the stage's z."""
+    along = "depth and entry are along z of the stage, "
+    if pose is None or pose.tilt is None:
+        return [f"{along}and the tilt is not known: the beam may not run along it"]
+    if abs(pose.tilt) <= _LEVEL:
+        return []
+    return [f"{along}not along the beam: the tilt is {pose.tilt:.4g} degrees"]
+
+
 def _landmarks(path: Path, frames: list[uuid.UUID], place: Floats, depth: Depth | None) -> list[NearLandmark]:
     """The active landmarks of the path's transforms that lie nearest to a place of the stage frame."""
     onward = _onward(path)
@@ -230,9 +241,9 @@ def _landmarks(path: Path, frames: list[uuid.UUID], place: Floats, depth: Depth 
         index = steps[row.transform_id]
         end = "source" if path.maps[index].backwards else "target"
         at = apply(onward[index], [getattr(row, f"{end}_{axis}") for axis in "xyz"])
-        height = None if depth is None else depth.height_um(at)
-        found.append(NearLandmark(row.transform_id, row.number, at, float(np.linalg.norm(at - place)), height))
-    return sorted(found, key=lambda near: near.distance_um)[:_LANDMARKS]
+        found.append(NearLandmark(row.transform_id, row.number, at, float(np.linalg.norm(at - place)), None))
+    nearest = sorted(found, key=lambda near: near.distance_um)[:_LANDMARKS]
+    return [replace(near, height_um=depth.height_um(near.point)) for near in nearest] if depth else nearest
 
 
 def _onward(path: Path) -> list[Matrix]:
@@ -241,9 +252,10 @@ def _onward(path: Path) -> list[Matrix]:
     return [compose(matrices[index + 1 :]) for index in range(len(matrices))]
 
 
-def _fits(roi: Roi, stage: Stage, path: Path, error: float | None) -> Verdict:
-    """Whether the region with its error on each side fits the largest field of view."""
-    size = np.ptp(apply(path.matrix, vertices_of(roi.geometry))[:, :2], axis=0).max()
+def _fits(roi: Roi, stage: Stage, path: Path, point: Floats, error: float | None) -> Verdict:
+    """Whether the region with its error fits the largest field of view, whose middle is where the stage drives to."""
+    corners = apply(path.matrix, vertices_of(roi.geometry))
+    size = 2.0 * np.abs(corners[:, :2] - point[:2]).max()
     limit = stage.field_of_view_um
     needed = None if error is None else float(size) + 2.0 * error
     if limit is None:

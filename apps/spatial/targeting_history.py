@@ -79,7 +79,7 @@ class History:
 
 def list_found(user: access.Caller) -> QuerySet[Found]:
     """Found positions of the regions the caller may see."""
-    return access.visible(Found.objects.select_related("roi"), user)
+    return access.visible(Found.objects.select_related("roi").defer("roi__geometry"), user)
 
 
 def history_between(source: uuid.UUID | None, target: uuid.UUID, rows: QuerySet[Found] | None = None) -> History | None:

@@ -7,7 +7,7 @@ plane is laid.  Along the beam means along z of the stage frame, which points to
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from analyses.sdk.propagation import coverage_factor, joint_covariance, propagate
 from analyses.sdk.spatial import apply, invert
+from apps.core.errors import ConflictError
 from apps.spatial.models import Frame, Mount, Roi
 from apps.spatial.paths import NoPathError, Path, map_points
 from apps.spatial.roi_geometry import vertices_of
@@ -24,6 +25,12 @@ Floats = npt.NDArray[np.float64]
 PURPOSE: Final = "surface"
 _STEEPEST: Final = 0.05  # cosine: a surface steeper than 87 degrees is not met along the beam
 _MAX_SURFACES: Final = 50
+
+
+class SurfaceStateError(ConflictError):
+    """A transform between the surface and the stage does not hold for the specimen as it is."""
+
+    code = "state_changed"
 
 
 @dataclass(frozen=True)
@@ -143,8 +150,13 @@ def depth_below(surface: Roi, mount: Mount, source_point: Floats, target: Floats
     ------
     NoPathError
         No accepted transforms lead from the surface to the stage.
+    SurfaceStateError
+        One of them does not hold for the specimen as it is, and nobody has overridden that.
     """
     mapped = map_points(surface.frame, mount.frame, vertices_of(surface.geometry), states=path_states(mount))
+    wrong = [doubt.message for doubt in mapped.doubts if doubt.code == "state"]
+    if wrong:
+        raise SurfaceStateError(f"surface {surface.name} is left out: {wrong[0]}")
     crossing = crossing_at(surface, mapped.points, target[:2])
     if crossing is None:
         return None
@@ -188,21 +200,26 @@ def best_depth(
 ) -> tuple[Depth | None, str]:
     """Return the depth below the surface that fits best, or None and the reason.
 
-    A surface over the place is better than one that had to be continued, and a newer one better than an older.
+    A surface over the place is better than one that had to be continued, and a newer one better than an older.  One
+    that is reached through what does not hold any more is left out, and the answer says so.
     """
     if not surfaces:
         return None, f"no surface is drawn: mark a polygon or mesh with the purpose {PURPOSE!r}"
-    found, reasons = [], []
+    found, reasons, stale = [], [], []
     for surface in surfaces:
         try:
             depth = depth_below(surface, mount, source_point, target, path)
         except NoPathError:
             reasons.append(f"no accepted transforms lead from surface {surface.name} to the stage")
             continue
+        except SurfaceStateError as error:
+            stale.append(str(error))
+            continue
         if depth is None:
             reasons.append(f"surface {surface.name} is not met along the beam")
         else:
             found.append(depth)
     if not found:
-        return None, "; ".join(reasons)
-    return min(found, key=lambda depth: depth.crossing.outside_um), ""
+        return None, "; ".join(reasons + stale)
+    best = min(found, key=lambda depth: depth.crossing.outside_um)
+    return replace(best, warnings=(*best.warnings, *stale)), ""

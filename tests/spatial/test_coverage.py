@@ -245,3 +245,42 @@ def test_an_image_as_a_napari_layer_lies_where_the_graph_puts_it(study, as_user)
     answer = client.get(f"/api/v1/images/{apart.pk}/napari/?frame={volume.frame.pk}")
     assert (answer.status_code, answer.json()["code"]) == (409, "no_path")
     assert as_user(UserFactory()).get(f"/api/v1/images/{fine.pk}/napari/").status_code == 404
+
+
+def test_whole_needs_every_corner_inside(study, as_user):
+    """The lattice on which a turned box is counted does not see a corner that sticks out."""
+    _, volume, fine, *_ = study
+    centre = TURN @ [50.0, 50.0, 50.0] + 200
+    # in the fine image the outermost corner is at 50 + half * (cos 30 + sin 30); its samples end at 99.5
+    client = as_user(volume.project.created_by)
+    for half, whole in ((36.0, True), (36.5, False)):
+        roi = inside(volume, (centre - half).tolist(), (centre + half).tolist())
+        (row,) = [row for row in covering(client, roi)["results"] if row["image"] == str(fine.pk)]
+        assert row["fraction"] == pytest.approx(1.0)
+        assert row["whole"] is whole
+
+
+def test_near_says_that_there_is_more_and_counts_current_regions_alone(study, as_user, monkeypatch):
+    _, volume, *_ = study
+    client = as_user(volume.project.created_by)
+    monkeypatch.setattr("apps.spatial.coverage.MAX_ROIS", 2)
+    former = inside(volume, [0, 0, 0], [1, 1, 1])
+    for _ in range(3):
+        former = RoiFactory(frame=volume.frame, geometry=former.geometry, supersedes=former)
+    inside(volume, [0, 0, 0], [2, 2, 2])
+    told = near(client, volume.frame, "0,0,0", 5).json()
+    assert (len(told["rois"]), told["truncated"]) == (2, False)
+    inside(volume, [0, 0, 0], [3, 3, 3])
+    told = near(client, volume.frame, "0,0,0", 5).json()
+    assert (len(told["rois"]), told["truncated"]) == (2, True)
+
+
+def test_what_is_large_and_not_asked_for_is_not_loaded(study, as_user):
+    _, volume, *_ = study
+    inside(volume, [0, 0, 0], [1, 1, 1])
+    client = as_user(volume.project.created_by)
+    with CaptureQueriesContext(connection) as context:
+        near(client, volume.frame, "0,0,0", 5)
+    asked = " ".join(query["sql"] for query in context)
+    assert '"spatial_roi"."geometry",' not in asked
+    assert '"imaging_acquisition"."header"' not in asked

@@ -102,3 +102,50 @@ def test_the_check_finds_a_missing_index():
     assert list(coverage_index.findings(connection)) == ["the index spatial_roi_gist of the regions' boxes is missing"]
     coverage_index.install(connection)
     assert list(coverage_index.findings(connection)) == []
+
+
+def test_superseded_versions_do_not_use_up_the_limit():
+    frame = FrameFactory()
+    first = box(frame, [0, 0, 0], [1, 1, 1])
+    second = RoiFactory(frame=frame, geometry=first.geometry, supersedes=first)
+    third = RoiFactory(frame=frame, geometry=first.geometry, supersedes=second)
+    assert found((frame, [0, 0, 0], [1, 1, 1]), limit=1) == {third.pk}
+
+
+@pytest.mark.sqlite_only
+def test_the_entry_of_any_box_is_found_when_it_is_changed_or_deleted():
+    """Single precision rounds each side outwards; the trigger finds the entry by its box."""
+    frame = FrameFactory()
+    rng = np.random.default_rng(9)
+    lows = rng.uniform(-1, 1, (60, 3)) * 10.0 ** rng.uniform(-50, 9, (60, 1))
+    lows[:4] = [[0, 0, 0], [-1e-46, 1e-46, -2e-45], [16_777_217.0, -16_777_217.0, 33_554_433.0], [1e9, -1e9, 1e9 - 1]]
+    rois = [RoiFactory(frame=frame) for _ in lows]
+    for roi, low in zip(rois, lows, strict=True):
+        high = low + rng.choice([0.0, 1e-12, 1.0, 1e9])
+        ends = zip(("x", "y", "z"), low.tolist(), high.tolist(), strict=True)
+        values = {f"{x}_{end}": value for x, *pair in ends for end, value in zip(("min", "max"), pair, strict=True)}
+        Roi.objects.filter(pk=roi.pk).update(**values)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*), count(DISTINCT roi) FROM spatial_roi_tree")
+        assert cursor.fetchone() == (60, 60)
+        cursor.execute("UPDATE spatial_roi SET x_max = x_max + 1")
+        cursor.execute("SELECT count(*) FROM spatial_roi_tree")
+        assert cursor.fetchone() == (60,)
+        cursor.execute("DELETE FROM spatial_roi")
+        cursor.execute("SELECT count(*) FROM spatial_roi_tree")
+        assert cursor.fetchone() == (0,)
+
+
+@pytest.mark.sqlite_only
+def test_the_trigger_asks_the_tree_by_box_not_row_by_row():
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT sql FROM sqlite_master WHERE name = 'spatial_roi_tree_delete'")
+        (trigger,) = cursor.fetchone()
+        delete = trigger[trigger.index("DELETE FROM") : trigger.rindex(";")]
+        for axis in "xyz":
+            delete = delete.replace(f"OLD.{axis}_min", "1.0").replace(f"OLD.{axis}_max", "1.0")
+        delete = delete.replace("OLD.frame_id", "'0123'").replace("OLD.id", "'0'")
+        cursor.execute(f"EXPLAIN QUERY PLAN {delete}")
+        plan = " ".join(str(row[-1]) for row in cursor.fetchall())
+    assert "VIRTUAL TABLE INDEX 2:" in plan, plan
+    assert not plan.endswith("INDEX 2:"), plan

@@ -253,3 +253,33 @@ def test_the_inverse_is_written_not_the_transpose():
     matrix = some_matrix(2)
     assert np.allclose(read_itk(write_itk(matrix, direction="resampling")), invert(matrix))
     assert io.StringIO(write_itk(matrix)).readline().strip() == "#Insight Transform File V1.0"
+
+
+@pytest.mark.parametrize("in_file_order", [False, True])
+def test_euler_angles_are_applied_in_the_order_that_the_file_says(tmp_path, in_file_order):
+    euler = sitk.Euler3DTransform((5.0, -3.0, 2.0), 0.3, -0.2, 0.7, (1.0, 2.0, 3.0))
+    euler.SetComputeZYX(in_file_order)
+    text = written_by_itk(euler, tmp_path)
+    assert f"FixedParameters: 5 -3 2 {int(in_file_order)}" in text
+    matrix = read_itk(text)
+    for point in np.random.default_rng(1).uniform(-50, 50, (5, 3)):
+        assert apply(matrix, point) == pytest.approx(euler.TransformPoint(point.tolist()), rel=1e-9, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("name", "count", "fixed"),
+    [("AffineTransform", 12, "0 0"), ("Euler3DTransform", 6, "0 0 0 0 0"), ("TranslationTransform", 3, "1 2 3")],
+)
+def test_a_wrong_count_of_fixed_parameters_is_refused(name, count, fixed):
+    numbers = " ".join(["0.5"] * count)
+    text = (
+        f"#Insight Transform File V1.0\nTransform: {name}_double_3_3\nParameters: {numbers}\nFixedParameters: {fixed}\n"
+    )
+    with pytest.raises(ExchangeError, match="FixedParameters"):
+        read_itk(text)
+
+
+@pytest.mark.parametrize("name", ["pit \U0001f52c", "Lücke \x7f\x85\u2028", 'a "b" \\c'])
+def test_any_name_is_the_same_in_json_and_yaml(name):
+    text = write_fibsemos([StagePosition(name, 1.0, 2.0, 3.0)])
+    assert yaml.safe_load(text)[0]["name"] == json.loads(text)[0]["name"] == name

@@ -275,3 +275,58 @@ def test_who_sees(study, as_user):
     answer = as_user(study.actor).get(f"/api/v1/rois/{study.pit.pk}/targeting/?mount={hidden.pk}")
     assert list(answer.json()["errors"]) == ["mount"]
     assert FrameFactory().pk
+
+
+def test_the_field_of_view_is_about_the_place_that_is_driven_to(study, ask):
+    """A triangle's centroid is a third of its height from its base: the far corner is two thirds away."""
+    corners = [[0.0, 0.0, 0.0], [300.0, 0.0, 0.0], [0.0, 300.0, 0.0]]
+    roi = RoiFactory(frame=study.volume.frame, geometry={"type": "polygon", "coordinates": corners})
+    told = ask(study, roi).json()["field"]
+    assert told["needed_um"] == pytest.approx(400 + 2 * 2.7955 * 2.5, rel=1e-4)
+    assert told["fits"] is False
+
+
+def test_depth_is_told_to_be_along_the_stage_where_the_beam_may_not_be(study, ask):
+    study.surface(study.volume.frame, [[0, 0, 0], [900, 0, 0], [900, 900, 0], [0, 900, 0]])
+    assert "the tilt is 52 degrees" in " ".join(ask(study).json()["warnings"])
+    study.sem.acquisition.position["tilt"] = 0.0
+    study.sem.acquisition.save(update_fields=["position"])
+    assert ask(study).json()["warnings"] == []
+    mount = MountFactory(specimen=study.specimen, instrument=study.fib)
+    join(study.sem.frame, mount.frame, moved())
+    assert "the tilt is not known" in " ".join(ask(study, mount=str(mount.pk)).json()["warnings"])
+
+
+def test_a_surface_reached_through_what_does_not_hold_any_more_is_left_out(study, ask):
+    SpecimenEventFactory(specimen=study.specimen, kind="mill")
+    study.specimen.refresh_from_db()
+    state, why = study.specimen.current_state, "far from the trench"
+    override_transform(actor=study.actor, transform=study.second, state=state, reason=why)
+    pit = RoiFactory(frame=study.sem.frame, geometry={"type": "point", "coordinates": [300.0, 100.0, -30.0]})
+    study.surface(study.volume.frame, [[0, 0, 0], [900, 0, 0], [900, 900, 0], [0, 900, 0]])
+    told = ask(study, pit).json()
+    assert told["depth"]["depth_um"] is None
+    assert "surface top is left out" in told["depth"]["reason"]
+    assert "mill" in told["depth"]["reason"]
+    own = study.surface(study.sem.frame, [[0, 0, 0], [499, 0, 0], [499, 499, 0], [0, 499, 0]])
+    told = ask(study, pit).json()
+    assert told["depth"]["surface"] == str(own.pk)
+    assert "surface top is left out" in " ".join(told["warnings"])
+    override_transform(actor=study.actor, transform=study.first, state=state, reason=why)
+    assert "left out" not in " ".join(ask(study, pit).json()["warnings"])
+
+
+def test_files_carry_the_warnings(study, ask):
+    RoiFactory(
+        frame=study.volume.frame,
+        name="top µ",
+        purpose="surface",
+        geometry={"type": "polygon", "coordinates": [[0, 0, 0], [300, 0, 0], [300, 300, 0], [0, 300, 0]]},
+    )
+    for form in ("csv", "fibsemos", "nav"):
+        said = ask(study, format=form)["Corr-Warnings"]
+        assert said.isascii()
+        assert "surface top ?: its plane was continued; depth and entry are along z of the stage" in said
+    notes = [line for line in ask(study, format="nav").content.decode().splitlines() if line.startswith("Note")]
+    assert len(notes) == 2
+    assert all("surface top µ: its plane was continued" in note for note in notes)

@@ -192,6 +192,26 @@ def test_an_image_without_a_path_is_left_out_with_the_reason(world: World, seen_
     assert "It has no scale, and with it no place" in text
 
 
+def test_more_images_than_can_be_shown_are_named_among_those_left_out(world: World, seen_by: Any) -> None:
+    rows = [world.image(scale=spacing(1.0)) for _ in range(13)]
+    text = seen_by(world.viewer).get(view(*rows)).content.decode()
+    assert text.count("Left out:") == 12
+    assert "At most 12 images are shown at once" in text
+    assert f'href="{reverse("image", args=[rows[12].pk])}"' in text
+
+
+def test_a_mesh_is_handed_to_the_page_as_its_box(world: World, seen_by: Any) -> None:
+    image = placed(world)
+    faces = [[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3]]
+    mesh = {"vertices": [[1, 1, 1], [5, 1, 1], [1, 7, 1], [1, 1, 9]], "faces": faces}
+    create_roi(actor=world.contributor, frame=image.frame, geometry={"type": "mesh", "coordinates": mesh}, name="pore")
+    (region,) = config_of(seen_by(world.viewer).get(view(image)))["regions"]
+    assert region["geometry"] == {
+        "type": "mesh",
+        "coordinates": {"vertices": [[1.0, 1.0, 1.0], [5.0, 7.0, 9.0]], "faces": []},
+    }
+
+
 def test_an_accepted_transform_places_an_image_in_either_frame(world: World, seen_by: Any) -> None:
     first, second = placed(world), placed(world)
     matrix = np.eye(4)

@@ -135,8 +135,7 @@ class RoiCoverageView(GenericAPIView[Roi]):
         roi = access.get_visible(spatial.list_rois(actor), actor, pk)
         found = coverage.images_covering(actor, roi)
         results = [
-            _placed(cover)
-            | {"fraction": cover.fraction, "whole": cover.fraction >= 1.0 - 1e-9, "point": cover.point.tolist()}
+            _placed(cover) | {"fraction": cover.fraction, "whole": cover.whole, "point": cover.point.tolist()}
             for cover in found.covers
         ]
         return Response(

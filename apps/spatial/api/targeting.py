@@ -35,6 +35,8 @@ _FORMATS: Final = {
     "fibsemos": "application/yaml; charset=utf-8",
     "nav": "text/plain; charset=utf-8",
 }
+WARNINGS: Final = "Corr-Warnings"  # header of files, which have no place for them
+_HEADER: Final = 4_000  # characters: servers in front refuse more than some thousands
 _ENDINGS: Final = {"csv": "csv", "fibsemos": "yaml", "nav": "nav"}
 
 
@@ -162,6 +164,8 @@ class TargetingActions:
             return Response(told_target(target))
         answer = HttpResponse(_written(target, form), content_type=_FORMATS[form])
         answer["Content-Disposition"] = f'attachment; filename="target-{roi.pk}.{_ENDINGS[form]}"'
+        if target.warnings:
+            answer[WARNINGS] = _in_header(target.warnings)
         return answer
 
     @extend_schema(request=SendInput, filters=False)
@@ -199,7 +203,14 @@ def _written(target: Target, form: str) -> str:
         return write_fibsemos(positions)
     error = "95 % error not known" if target.u95_um is None else f"95 % error {target.u95_um:.4g} um"
     depth = "" if target.depth is None else f", depth {target.depth.depth_um:.4g} um"
-    return write_nav(positions, [f"{error}{depth}"])
+    said = "".join(f"; {warning}" for warning in target.warnings)
+    return write_nav(positions, [f"{error}{depth}{said}", said.removeprefix("; ")])
+
+
+def _in_header(warnings: list[str]) -> str:
+    """One line of ASCII; what is no ASCII is a question mark."""
+    text = "; ".join(" ".join(warning.split()) for warning in warnings)
+    return "".join(char if char.isprintable() else "?" for char in text.encode("ascii", "replace").decode())[:_HEADER]
 
 
 def told_target(target: Target) -> dict[str, Any]:

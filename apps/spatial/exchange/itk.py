@@ -77,7 +77,10 @@ def read_itk(text: str, *, direction: str = "points", unit_um: float = 1.0) -> M
     count, form = _FORMS[match[1]]
     if len(parameters) != count:
         raise ExchangeError(f"{name} has {len(parameters)} parameters; it has {count}", field="file")
-    linear, shift, centred = form(parameters)
+    if len(fixed) not in _FIXED.get(match[1], (0, 3)):
+        wanted = " or ".join(str(length) for length in _FIXED.get(match[1], (0, 3)))
+        raise ExchangeError(f"{name} has {len(fixed)} FixedParameters; it has {wanted}", field="file")
+    linear, shift, centred = form(parameters) if len(fixed) < 4 or not fixed[3] else _euler_zyx(parameters)
     centre = np.array(fixed[:3]) if centred and fixed else np.zeros(3)
     matrix = np.eye(4)
     matrix[:3, :3] = linear
@@ -124,8 +127,18 @@ def _translation(values: list[float]) -> _Parts:
 
 def _euler(values: list[float]) -> _Parts:
     """ITK's Euler3DTransform applies Z X Y by default: ``Rz Rx Ry``."""
-    x, y, z = (Rotation.from_euler(axis, angle) for axis, angle in zip("xyz", values[:3], strict=True))
+    x, y, z = _turns(values)
     return (z * x * y).as_matrix(), np.array(values[3:]), True
+
+
+def _euler_zyx(values: list[float]) -> _Parts:
+    """Where the fourth fixed parameter, ``ComputeZYX``, is set: ``Rz Ry Rx``."""
+    x, y, z = _turns(values)
+    return (z * y * x).as_matrix(), np.array(values[3:]), True
+
+
+def _turns(values: list[float]) -> list[Rotation]:
+    return [Rotation.from_euler(axis, angle) for axis, angle in zip("xyz", values[:3], strict=True)]
 
 
 def _versor(values: list[float]) -> _Parts:
@@ -150,3 +163,5 @@ _FORMS: Final[dict[str, tuple[int, Callable[[list[float]], _Parts]]]] = {
     "VersorRigid3DTransform": (6, _versor),
     "Similarity3DTransform": (7, _similarity),
 }
+# How many fixed parameters a file may have: the centre, which older files leave out, or what is said here.
+_FIXED: Final[dict[str, tuple[int, ...]]] = {"TranslationTransform": (0,), "Euler3DTransform": (0, 3, 4)}

@@ -126,10 +126,15 @@ def write_fibsemos(positions: Sequence[StagePosition]) -> str:
             "r": _exact(position.rotation, ANGLES["rad"]),
             "t": _exact(position.tilt, ANGLES["rad"]),
         }
-        head = f'"name": {json.dumps(position.name)}, '
+        head = f'"name": {_quoted(position.name)}, '
         body = ", ".join(f'"{key}": {value}' for key, value in fields.items())
         entries.append(f'  {{{head}{body}, "coordinate_system": "{COORDINATE_SYSTEM}"}}')
     return "[\n" + ",\n".join(entries) + "\n]\n"
+
+
+def _quoted(name: str) -> str:
+    """A string of JSON and of YAML: YAML takes an escaped surrogate pair for two characters, so emoji stand as is."""
+    return '"' + "".join(char if char > "\uffff" else json.dumps(char)[1:-1] for char in name) + '"'
 
 
 def _exact(value: float | None, unit: float = 1.0) -> str:

@@ -14,7 +14,7 @@ from django.views.decorators.clickjacking import xframe_options_sameorigin
 from apps.imaging.models import Image
 from apps.projects import access
 from apps.projects.models import User
-from apps.spatial.models import Frame
+from apps.spatial.models import Frame, Roi
 from apps.spatial.selectors import list_frames, list_rois
 from apps.web.viewer import client, layers, regions
 from apps.web.viewer.state import state_of, view_of
@@ -28,9 +28,11 @@ KINDS = ("point", "box", "polyline", "polygon")
 def viewer(request: HttpRequest) -> HttpResponse:
     """Images in one frame, with what can be drawn in it."""
     user = account(request)
-    rows = layers.images(user, _ids(request))
+    every = layers.images(user, _ids(request))
+    rows, more = every[: layers.MOST_LAYERS], every[layers.MOST_LAYERS :]
     frame = _frame(user, request, rows[0])
     found, left = layers.shown(rows, frame)
+    left += [layers.LeftOut(row, f"at most {layers.MOST_LAYERS} images are shown at once") for row in more]
     context: dict[str, Any] = {"rows": rows, "first": rows[0], "frame": frame, "shown": found, "left_out": left}
     context |= {"frames": _frames(user, rows, frame), "others": _others(user, rows), "kinds": KINDS}
     context |= {"ids": ",".join(str(row.pk) for row in rows), "doubts": layers.doubts(found)}
@@ -50,7 +52,7 @@ def _ids(request: HttpRequest) -> list[uuid.UUID]:
     words = [word for text in request.GET.getlist("images") for word in text.split(",") if word.strip()]
     if not words:
         raise Http404("name the images to look at: ?images=<id>,<id>")
-    return [_id(word) for word in words[: layers.MOST_LAYERS]]
+    return [_id(word) for word in words]
 
 
 def _id(word: str) -> uuid.UUID:
@@ -87,7 +89,7 @@ def _config(user: User, found: Sequence[layers.Shown], frame: Frame | None, firs
     """Return what the page's script works with."""
     stored = list(list_rois(user).filter(frame=frame, superseded_by__isnull=True)[: MOST_REGIONS + 1]) if frame else []
     places = [
-        {"id": str(roi.pk), "name": roi.name, "purpose": roi.purpose, "version": roi.version, "geometry": roi.geometry}
+        {"id": str(roi.pk), "name": roi.name, "purpose": roi.purpose, "version": roi.version, "geometry": _drawn(roi)}
         for roi in stored[:MOST_REGIONS]
     ]
     plain = [item.layer for item in found]
@@ -108,6 +110,14 @@ def _config(user: User, found: Sequence[layers.Shown], frame: Frame | None, firs
         "rois": reverse("roi-list"),
         "map": reverse("frame-map-points", args=[frame.pk]) if frame else None,
     }
+
+
+def _drawn(roi: Roi) -> dict[str, Any]:
+    """Return the geometry that is drawn: of a mesh, which may have 100 000 corners, the box alone."""
+    if roi.geometry_type != Roi.GeometryType.MESH:
+        return dict(roi.geometry)
+    corners = [[roi.x_min, roi.y_min, roi.z_min], [roi.x_max, roi.y_max, roi.z_max]]
+    return {"type": "mesh", "coordinates": {"vertices": corners, "faces": []}}
 
 
 def _named(frame: Frame | None) -> dict[str, str] | None:
