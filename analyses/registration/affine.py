@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from analyses.registration.common import FAILURES, IMAGE_PORTS, RESULT_PORTS, TRANSFORM_PORTS, IntensityParams
+from analyses.registration.common import (
+    FAILURES,
+    IMAGE_PORTS,
+    REFERENCES,
+    RESULT_PORTS,
+    TRANSFORM_PORTS,
+    IntensityParams,
+)
 from analyses.registration.intensity import cost_of, run_intensity
 from analyses.sdk.contract import Context, Inputs, Outputs, PluginSpec
 
@@ -26,16 +33,5 @@ SPEC = PluginSpec(
     run=run,
     cost=cost_of,
     exit_codes=FAILURES,
-    references=(
-        (
-            "Mattes, D., Haynor, D. R., Vesselle, H., Lewellen, T. K., Eubank, W. (2003). PET-CT image registration in "
-            "the chest using free-form deformations. IEEE Trans. Med. Imaging 22, 120-128."
-        ),
-        (
-            "Roche, A., Malandain, G., Pennec, X., Ayache, N. (1998). The correlation ratio as a new similarity "
-            "measure for multimodal image registration. MICCAI 1998, LNCS 1496, 1115-1124."
-        ),
-        "Padfield, D. (2012). Masked object registration in the Fourier domain. IEEE Trans. Image Process. 21, 2706.",
-        "Efron, B., Stein, C. (1981). The jackknife estimate of variance. Ann. Stat. 9, 586-596.",
-    ),
+    references=REFERENCES,
 )

@@ -83,6 +83,19 @@ TRANSFORM_PORTS = (
     Port("stage", "transform", "what the stage positions say, between the two frames", required=False),
     Port("history", "transform", "what former pairs of the two instruments say", required=False),
 )
+# What the search, the metric, the refinement in blocks and its error follow.
+REFERENCES = (
+    (
+        "Mattes, D., Haynor, D. R., Vesselle, H., Lewellen, T. K., Eubank, W. (2003). PET-CT image registration in "
+        "the chest using free-form deformations. IEEE Trans. Med. Imaging 22, 120-128."
+    ),
+    (
+        "Roche, A., Malandain, G., Pennec, X., Ayache, N. (1998). The correlation ratio as a new similarity "
+        "measure for multimodal image registration. MICCAI 1998, LNCS 1496, 1115-1124."
+    ),
+    "Padfield, D. (2012). Masked object registration in the Fourier domain. IEEE Trans. Image Process. 21, 2706.",
+    "Efron, B., Stein, C. (1981). The jackknife estimate of variance. Ann. Stat. 9, 586-596.",
+)
 RESULT_PORTS = (Port("transform", "transform", "from the frame of the moving image to that of the fixed image"),)
 
 

@@ -15,7 +15,7 @@ from apps.projects import access
 from apps.projects.models import User
 from apps.provenance import record
 from apps.spatial.fitting import fit_pairs
-from apps.spatial.geometry import clean_covariance, clean_matrix
+from apps.spatial.geometry import clean_covariance, clean_matrix, residual_um
 from apps.spatial.models import Frame, Landmark, Transform
 from apps.spatial.pairs import Pair as Pair
 from apps.spatial.pairs import check_within, clean_pairs, held_out_check, lengths_um
@@ -156,7 +156,7 @@ def describe_pairs(transform: Transform, pairs: Sequence[Pair]) -> None:
         return
     active = [pair for pair in pairs if pair.state == Landmark.State.ACTIVE]
     if active:
-        transform.residual_um = float(np.sqrt(np.mean(lengths_um(transform.matrix, active) ** 2)))
+        transform.residual_um = residual_um(transform.matrix, [(pair.source, pair.target) for pair in active])
     held_out = held_out_check(
         transform.matrix,
         transform.covariance,
