@@ -11,8 +11,6 @@ from __future__ import annotations
 import importlib.util
 import json
 import struct
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -30,6 +28,7 @@ from apps.imaging.readers.errors import (
     TruncatedFileError,
     UnsupportedFormatError,
 )
+from apps.imaging.readers.forked import Forked
 from apps.imaging.readers.hspy import Axis, arrange, signal_axes
 from apps.imaging.readers.moved import MovedArray, Stack
 from apps.imaging.readers.quantities import Facts, inverse_nm_factor, number, words
@@ -38,7 +37,7 @@ from apps.imaging.readers.tiff_header import json_value
 
 Array = npt.NDArray[Any]
 _LIBRARY = "rsciio"
-_CHILD = Path(__file__).with_name("rosetta_child.py")
+_CHILD = Forked(Path(__file__).with_name("rosetta_child.py"))
 _SECONDS, _SECONDS_PER_MB = 20, 15
 _BLOCKS_FROM = 0x118
 _DIRECTIONS = {"height": "y", "width": "x", "depth": "z"}
@@ -148,14 +147,12 @@ def _signals(plugin: str, path: Path, name: str, limits: Limits) -> list[Signal]
 
 def _decode(plugin: str, path: Path, name: str, folder: Path, most: int) -> None:
     seconds = _SECONDS + _SECONDS_PER_MB * (path.stat().st_size >> 20)
-    null = subprocess.DEVNULL
-    command = [sys.executable, "-P", str(_CHILD), plugin, str(path.resolve()), str(folder), str(most), str(seconds)]
     try:
-        subprocess.run(command, check=False, timeout=seconds, stdin=null, stdout=null, stderr=null)
-    except subprocess.TimeoutExpired as error:
-        raise MetadataError(f"{name} was not decoded within {seconds} s", seconds=seconds) from error
+        status = _CHILD.call(plugin, str(path.resolve()), str(folder), str(most), str(seconds), seconds=seconds)
     except OSError as error:
         raise ReaderError(f"{name} cannot be decoded: no process can be started: {error}") from error
+    if status is None:
+        raise MetadataError(f"{name} was not decoded within {seconds} s", seconds=seconds)
 
 
 def _check(signal: Signal, size: int, name: str, limits: Limits) -> None:

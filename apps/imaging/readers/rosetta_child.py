@@ -1,22 +1,18 @@
-"""The process that rosettasciio runs in: it decodes one file into plain arrays and a header in JSON.
-
-    python -P rosetta_child.py PLUGIN FILE FOLDER MOST_BYTES SECONDS
+"""What is done in the process that rosettasciio runs in: it decodes one file into plain arrays and a header in JSON.
 
 The library and its compiled parts trust what a file says of itself: a cut file can end the process that reads it.  So
-it has one of its own, and this is the only place that imports it.  Nothing of this program is imported here.
+``main`` is called in one of its own (``forked``), and this is the only place that imports it.  Nothing of this program
+is imported here.
 ``FOLDER`` gets ``signals.json`` and one ``.npy`` a signal; a signal of more than ``MOST_BYTES`` is described and not
 decoded.
 """
 
 from __future__ import annotations
 
-import ctypes
 import json
 import logging
 import math
 import resource
-import signal
-import sys
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,17 +22,13 @@ import numpy as np
 from rsciio import bruker, digitalmicrograph
 
 _MODULES = {"bruker": bruker, "digitalmicrograph": digitalmicrograph}
-_PR_SET_PDEATHSIG = 1
 _MOST_AT_ONCE = 4 << 30
 _LONGEST_LIST = 64
 _DEEPEST = 24
 
 
-def main() -> None:
+def main(plugin: str, file: str, folder: str, most: str, seconds: str) -> None:
     """Decode, and say in JSON what was found or why nothing was."""
-    plugin, file, folder, most, seconds = sys.argv[1:]
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CPU, (int(seconds), int(seconds)))
     warnings.simplefilter("ignore")
     logging.disable(logging.CRITICAL)
@@ -100,7 +92,3 @@ def _plain(value: Any, depth: int = 0) -> Any:
             return f"{len(value)} values"
         return "..." if depth >= _DEEPEST else [_plain(item, depth + 1) for item in value]
     return str(value).encode("utf-8", "replace").decode("utf-8")[:10_000]
-
-
-if __name__ == "__main__":
-    main()
