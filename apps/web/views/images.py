@@ -121,6 +121,11 @@ def image(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
         "acquired": imaging.acquired_of(row.acquisition) if row.acquisition else None,
         "facts": _facts(row),
     }
+    frame = selectors.frame_of(row)
+    if frame is not None:
+        own = [key for key in (row.frame_id, row.calibrated_frame_id) if key is not None]
+        context |= {"frame": frame, "transforms": selectors.transforms_of(user, own)}
+        context |= selectors.regions_of(user, frame=frame)
     return render(request, "web/image.html", context)
 
 

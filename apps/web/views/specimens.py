@@ -48,6 +48,7 @@ def specimen(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
         "numbers": selectors.numbers_of(row),
         "may_contribute": access.allowed(user, access.Action.CONTRIBUTE, row),
     }
+    context |= selectors.regions_of(user, specimen=row)
     return render(request, "web/specimen.html", context)
 
 
