@@ -159,9 +159,7 @@ class Registration:
     def _quick(self) -> Settings:
         """The metric of the coarsest level from few samples, to compare many places."""
         grid = self.coarsest.fixed
-        return replace(
-            self.settings(self.numbers[0], grid, "rigid"), sampling=min(1.0, _RANKED_BY / grid.samples.size)
-        )
+        return replace(self.settings(self.numbers[0], grid, "rigid"), sampling=min(1.0, _RANKED_BY / grid.samples.size))
 
     def _ranked(self, found: list[Start]) -> list[Matrix]:
         """Proposals by the metric where they are, best first: correlation proposes, a rim dominates it."""
@@ -302,9 +300,7 @@ def _hands(params: IntensityParams, fixed: ImageValue, moving: ImageValue, start
     return [start is None and params.handedness == "auto" and known == {"left", "right"}]
 
 
-def _believe(
-    job: Registration, answer: Climbed, refined: Refined | None, asked: Agreement, overlap: float
-) -> Refined:
+def _believe(job: Registration, answer: Climbed, refined: Refined | None, asked: Agreement, overlap: float) -> Refined:
     """Let an answer pass that deserves it, end the run with the reason otherwise."""
     if overlap < job.params.min_overlap:
         raise PluginError("no_overlap", overlap=overlap, least=job.params.min_overlap)

@@ -135,9 +135,7 @@ def value_at(fixed: Grid, moving: ItkImage, matrix: Matrix, settings: Settings) 
         return None
 
 
-def spun(
-    fixed: Grid, moving: ItkImage, answer: Matrix, turned: Sequence[Matrix], settings: Settings
-) -> list[Matrix]:
+def spun(fixed: Grid, moving: ItkImage, answer: Matrix, turned: Sequence[Matrix], settings: Settings) -> list[Matrix]:
     """Turns of an answer about the middle of the fixed image that fit better than it, best first.
 
     The rim of a specimen says where it is, not how it is turned: a descent that has found the one stops at every turn.
