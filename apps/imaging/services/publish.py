@@ -10,6 +10,7 @@ from apps.core.models import Store
 from apps.imaging.choice import the_calibration
 from apps.imaging.models import Acquisition, Image, Modality, SourceFile
 from apps.imaging.scale import describe_frame, extent_um, missing_axes
+from apps.imaging.services.place import place_image
 from apps.jobs.models import Job
 from apps.jobs.registry import ChildResult, JobFailure
 from apps.projects.models import Project
@@ -141,6 +142,8 @@ def create_image(
     if image.calibrated and image.frame_id is None:
         image.frame = create_frame(act=act, image=image)
     edge = _calibrate(image) if acquisition is not None else None
+    if acquisition is not None:
+        place_image(image)
     image.save(force_insert=True)
     act.created(image, attributes=image_attributes(image), erasable={"name": image.name})
     if edge is not None and image.calibration is not None:
