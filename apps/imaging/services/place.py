@@ -11,11 +11,16 @@ from apps.spatial.services import place_on_stage
 from apps.spatial.stage_place import NotPlacedError, Reading
 
 
-def place_image(image: Image) -> None:
+def place_image(image: Image, beside: Image | None = None) -> None:
     """Write where an image lies on the stage of its mount, and say so in its facts; the image is not saved yet.
 
     An image of an acquisition without a mount, and without a stage position, is none that a stage says anything of.
+    One in the frame of another image (``beside``) is where that one is.
     """
+    if beside is not None:
+        if FACT in beside.facts:
+            image.facts = {**image.facts, FACT: beside.facts[FACT]}
+        return
     acquisition = image.acquisition
     if acquisition is None:
         return
