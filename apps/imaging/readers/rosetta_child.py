@@ -9,9 +9,11 @@ decoded.
 
 from __future__ import annotations
 
+import importlib
 import json
 import logging
 import math
+import re
 import resource
 import warnings
 from collections.abc import Mapping
@@ -25,6 +27,8 @@ _MODULES = {"bruker": bruker, "digitalmicrograph": digitalmicrograph}
 _MOST_AT_ONCE = 4 << 30
 _LONGEST_LIST = 64
 _DEEPEST = 24
+_LONGEST_HEADER = 256 << 20
+_RECTANGLE = ("Left", "Top", "Right", "Bottom")
 
 
 def main(plugin: str, file: str, folder: str, most: str, seconds: str) -> None:
@@ -36,9 +40,44 @@ def main(plugin: str, file: str, folder: str, most: str, seconds: str) -> None:
     try:
         signals = [found for found in module.file_reader(file, lazy=True) if found["data"].size]
         said: dict[str, Any] = {"signals": [_written(s, n, Path(folder), int(most)) for n, s in enumerate(signals)]}
+        if plugin == "bruker":
+            said["overviews"] = _overviews(file)
     except Exception as error:  # noqa: BLE001 - the library raises whatever the bytes lead it to
         said = {"error": f"{type(error).__name__} {error}"[:400]}
     (Path(folder) / "signals.json").write_text(json.dumps(said))
+
+
+def _overviews(file: str) -> list[dict[str, Any]]:
+    """Bruker's overview images: columns and rows, planes, and the rectangle that was mapped, in their own pixels.
+
+    The library passes over the rectangle.  Its first and last columns and rows belong to the map.  Where the library
+    has changed, or the header has another form, there is none.
+    """
+    try:
+        reader = importlib.import_module("rsciio.bruker._api").SFS_reader(file)
+        data = reader.get_file("EDSDatabase/HeaderData").get_as_BytesIO_string().getvalue()
+    except Exception:  # noqa: BLE001 - what is not part of the library's interface may go at any time
+        return []
+    text = data[:_LONGEST_HEADER].decode("cp1252", "replace")
+    begin = text.find('Name="OverviewImages"')
+    parts = text[begin:].split('<ClassInstance Type="TRTImageData"')[1:] if begin >= 0 else []
+    return [_overview(part) for part in parts]
+
+
+def _overview(text: str) -> dict[str, Any]:
+    marked = text.find('Type="TRTRectangleOverlayElement" Name="Map"')
+    said = {key: _whole(text, key, 0) for key in ("Width", "Height", "PlaneCount")}
+    ends = [_whole(text, key, marked) for key in _RECTANGLE] if marked >= 0 else [None]
+    return {
+        "size": [said["Width"], said["Height"]],
+        "planes": said["PlaneCount"],
+        "map": None if None in ends else ends,
+    }
+
+
+def _whole(text: str, key: str, begin: int) -> int | None:
+    found = re.compile(rf"<{key}>([0-9]{{1,6}})</{key}>").search(text, begin)
+    return None if found is None else int(found[1])
 
 
 def _written(found: Mapping[str, Any], number: int, folder: Path, most: int) -> dict[str, Any]:
