@@ -87,6 +87,11 @@ def _modality(description: Mapping[str, Any], acquisition: Acquisition | None, l
     return like.modality if like is not None else ""
 
 
+def _area(like: Image | None, shown: Image | None) -> Any:
+    """Samples that show the specimen; a data bar stays behind where content is moved from another image."""
+    return like.specimen_area if like is not None and shown in (None, like) else None
+
+
 def create_image(
     *,
     act: record.Act,
@@ -100,6 +105,7 @@ def create_image(
     acquisition: Acquisition | None = None,
     like: Image | None = None,
     beside: Image | None = None,
+    shown: Image | None = None,
 ) -> Image:
     """Write the row of an image that a job made, in the act that publishes the job.
 
@@ -116,6 +122,9 @@ def create_image(
         both stand in the same frame.
     beside : Image, optional
         Another image of the same file on the same grid, whose frame serves this one too.
+    shown : Image, optional
+        The image whose content the samples show, where that is another than ``like``: the modality is of this one, the
+        part of the samples that shows the specimen is not that of ``like``, and ``handedness`` may be described.
 
     Returns
     -------
@@ -130,7 +139,7 @@ def create_image(
         job=job,
         name=(name.strip() or description["kind"])[:_MAX_NAME],
         kind=description["kind"],
-        modality=_modality(description, acquisition, like),
+        modality=_modality(description, acquisition, shown or like),
         store=store,
         axes=list(description["axes"]),
         shape=list(description["shape"]),
@@ -138,11 +147,13 @@ def create_image(
         channels=list(description.get("channels") or ()),
         signal=description.get("signal") or None,
         levels=list(description.get("levels") or ()),
-        specimen_area=description.get("specimen_area") or (like.specimen_area if like else None),
+        specimen_area=description.get("specimen_area") or _area(like, shown),
         facts=dict(description.get("facts") or {}),
         created_by=job.created_by,
         **_scale(description, like),
     )
+    if shown is not None and description.get("handedness"):
+        image.handedness = description["handedness"]
     if image.calibrated and image.frame_id is None:
         image.frame = create_frame(act=act, image=image) if beside is None else beside.frame
     edge = _calibrate(image) if acquisition is not None else None
