@@ -168,11 +168,14 @@ def _branch(row: dict[str, Any], children: dict[uuid.UUID, list[dict[str, Any]]]
 def visible_things(ids: Iterable[uuid.UUID], user: access.Caller) -> list[dict[str, Any]]:
     """Return ``{type, id}`` of those recorded things that the caller may see; of the others not even the number.
 
-    Things of no project are site-wide and seen by every account.
+    Things of no project are site-wide and seen by every account.  A version that a change made of a thing is told as
+    the thing.
     """
     mine = visible_project_ids(user)
+    given = list(ids)
+    things = ledger.things_of(given)
     return [
         {"type": node.type, "id": node.id}
-        for node in ledger.load_nodes(ids)
+        for node in ledger.load_nodes(things.get(one, one) for one in given)
         if node.project is None or node.project in mine
     ]
