@@ -17,6 +17,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from analyses.sdk.leave_one_out import missed_without, spreads_without
 from analyses.sdk.spatial import Matrix, apply
 
 Kind = Literal["translation", "rigid", "similarity", "affine"]
@@ -32,6 +33,7 @@ MIN_SPREAD = 1e-2
 # Standard deviations a coordinate: of stated errors, and of a spread that few residuals tell only roughly.
 _SUSPECT = {"stated": 3.0, "found": 5.0}
 _MOST_SUBSETS = 200
+_MANY = 50  # pairs from which leaving each out is worth sums instead of fits
 _GENERATORS = np.array(
     [
         [[0, 0, 0], [0, 0, -1], [0, 1, 0]],
@@ -286,6 +288,9 @@ def _recentred(centre: Vector) -> npt.NDArray[np.float64]:
 
 
 def _leave_one_out(kind: Kind, p: Vector, q: Vector, weights: Vector, planar: bool) -> Vector:
+    if len(p) > _MANY:
+        determined = _determined_without(kind, p, planar) & _determined_without(kind, q, planar)
+        return np.where(determined, missed_without(kind, p, q, weights, planar), np.nan)
     missed = np.full(len(p), np.nan)
     for left in range(len(p)):
         kept = np.arange(len(p)) != left
@@ -296,6 +301,17 @@ def _leave_one_out(kind: Kind, p: Vector, q: Vector, weights: Vector, planar: bo
         matrix = _solve(kind, p[kept], q[kept], weights[kept], planar)
         missed[left] = np.linalg.norm(apply(matrix, p[left]) - q[left])
     return missed
+
+
+def _determined_without(kind: Kind, points: Vector, planar: bool) -> npt.NDArray[np.bool_]:
+    """True where the points without one of them still spread as :func:`_refuse_degenerate` demands."""
+    if kind == "translation":
+        return np.ones(len(points), bool)
+    spreads = spreads_without(points)
+    needed = 1 if planar and kind != "affine" else 3 if kind == "affine" and not planar else 2
+    apart = spreads[:, 0] > 1e-7 * float(np.abs(points).max())  # half the digits of the sums of squares
+    wide = spreads[:, :needed] > MIN_SPREAD * spreads[:, :1]
+    return np.asarray(apart & wide.all(axis=1), bool)
 
 
 def _suspects(kind: Kind, p: Vector, q: Vector, u: Vector | None, planar: bool, seed: int) -> tuple[int, ...]:
@@ -314,7 +330,7 @@ def _suspects(kind: Kind, p: Vector, q: Vector, u: Vector | None, planar: bool, 
     best, least = None, np.inf
     for subset in _subsets(len(p), needed, seed):
         off = _concentrated(kind, p, q, scale, subset, kept, planar)
-        if off is not None and (loss := float(np.sum(np.sort(off)[:kept] ** 2))) < least:
+        if off is not None and (loss := float(np.sum(np.partition(off, kept - 1)[:kept] ** 2))) < least:
             best, least = off, loss
     if best is None:
         return ()
@@ -336,7 +352,7 @@ def _concentrated(
             return None
         matrix = _solve(kind, p[subset], q[subset], 1.0 / scale[subset] ** 2, planar)
         off: Vector = np.linalg.norm(apply(matrix, p) - q, axis=1) / scale
-        subset = np.argsort(off, kind="stable")[:kept]
+        subset = np.argpartition(off, kept - 1)[:kept]
     return off
 
 

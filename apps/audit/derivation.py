@@ -12,9 +12,11 @@ from apps.analysis.models import MethodStatus
 from apps.audit.calibrations import calibration_words, number_words
 from apps.audit.decisions import acquisition_words, method_words, move_words, outside_words, reconstruction_gaps
 from apps.audit.labels import Label
+from apps.audit.placing import PLACING, placing_words
 from apps.catalog.models import MaterialProperty, SpecimenEvent
 from apps.imaging.models import Acquisition, Image, OutsideActivity, SourceFile
 from apps.jobs.models import Job
+from apps.provenance.relations import VERSION_ROLE
 from apps.provenance.rows import EdgeRow, NodeRow
 from apps.results.models import Property
 
@@ -51,7 +53,8 @@ class Graph:
         node = self.nodes.get(pk)
         if node is None or node.hidden:
             return "something you may not see"
-        return self.labels[pk].title if pk in self.labels else str(pk)
+        thing = next((edge.object for edge in self.out[pk, "specializationOf"] if edge.role == VERSION_ROLE), pk)
+        return self.labels[thing].title if thing in self.labels else str(pk)
 
     def row(self, pk: uuid.UUID) -> Any:
         """The database row of a node, None where there is none (any more)."""
@@ -271,6 +274,11 @@ class Teller:
         why = f', because "{reason}"' if reason else ""
         results = join_words(self._thing_words(pk) for pk in made)
         used = [self.graph.title(edge.object) for edge in self.graph.used(node.id)]
+        if verb in PLACING:
+            by_role = defaultdict(list)
+            for edge in self.graph.used(node.id):
+                by_role[edge.role].append(self.graph.title(edge.object))
+            return placing_words(verb, self._who(node), by_role, self._when(node), reason)
         if verb == "move_acquisition":
             return move_words(self._who(node), join_words(used), self._when(node), reason)
         if verb == "receive_files":

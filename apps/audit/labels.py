@@ -18,7 +18,7 @@ from apps.jobs.models import Job
 from apps.provenance import registry
 from apps.provenance.rows import NodeRow
 from apps.results.models import Property, Release, Review, Table
-from apps.spatial.models import Mount, Transform
+from apps.spatial.models import Found, Mount, Roi, Transform, TransformOverride
 
 
 @dataclass(frozen=True)
@@ -35,10 +35,15 @@ def _size(image: Image) -> str:
     return " x ".join(str(size) for size in image.shape)
 
 
+def _transform(row: Transform) -> str:
+    return f"{row.kind} transform from {row.source.name} to {row.target.name}"
+
+
 _TITLES: dict[type[Model], Callable[[Any], str]] = {
     Acquisition: lambda row: f"{row.get_modality_display()} acquisition of {row.specimen.name}",
     Attachment: lambda row: f"attachment {row.name}",
     Calibration: lambda row: f"calibration v{row.version} of {row.instrument.name}",
+    Found: lambda row: f"where {row.roi.name} was found",
     Image: lambda row: f"{row.name} ({row.kind}, {_size(row)} {row.dtype})",
     Job: lambda row: f"{row.plugin or row.kind} job",
     Material: lambda row: f"material {row.name}",
@@ -49,15 +54,20 @@ _TITLES: dict[type[Model], Callable[[Any], str]] = {
     Review: lambda row: f"review: {row.get_verdict_display()}",
     Mount: lambda row: f"mount of {row.specimen.name} on {row.instrument.name}",
     Property: lambda row: f"{row.name} [{row.unit}]",
+    Roi: lambda row: f"region {row.name}",
     SourceFile: lambda row: f"file {row.name}",
     SpecimenEvent: lambda row: f"{row.get_kind_display()} of {row.specimen.name}",
     State: lambda row: f"state {row.number} ({row.label}) of {row.specimen.name}",
     Table: lambda row: f"table {row.name} ({row.rows} rows)",
-    Transform: lambda row: "scale of a calibration" if row.calibration_id else f"{row.kind} transform",
+    Transform: lambda row: "scale of a calibration" if row.calibration_id else _transform(row),
+    TransformOverride: lambda row: (
+        f"leave to use the {_transform(row.transform)} in state {row.state.number} all the same"
+    ),
 }
 _JOINS: dict[type[Model], tuple[str, ...]] = {
     Acquisition: ("specimen", "state", "instrument", "operator"),
     Calibration: ("instrument",),
+    Found: ("roi",),
     Image: ("calibration__instrument", "calibration__superseded_by"),
     MaterialProperty: ("material",),
     Mount: ("specimen", "instrument"),
@@ -65,6 +75,8 @@ _JOINS: dict[type[Model], tuple[str, ...]] = {
     SpecimenEvent: ("specimen",),
     State: ("specimen",),
     Job: ("created_by",),
+    Transform: ("source", "target"),
+    TransformOverride: ("transform__source", "transform__target", "state"),
 }
 _PAGES: dict[str, str] = {
     "corr:Image": "image",

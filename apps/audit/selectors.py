@@ -23,6 +23,7 @@ from apps.provenance import graph, registry, sight
 from apps.provenance import selectors as ledger
 from apps.provenance.rows import EdgeRow, Neighbourhood, NodeRow
 from apps.results.models import Property, Table
+from apps.spatial.models import Roi
 
 MAX_NODES = sight.MAX_NODES
 _PERSON = "prov:Person"
@@ -141,14 +142,15 @@ def derivation(obj: Model, user: access.Caller) -> dict[str, Any]:
         spacing, the thing and its siblings of one job included), ``calibrations`` (those that the images it rests on
         are under, with what speaks against them), ``stale``, ``truncated``.
     """
-    found = lineage(user, uuid.UUID(str(obj.pk)), limit=MAX_NODES)
+    newest = _newest(obj)
+    found = lineage(user, newest, limit=MAX_NODES)
     told = story.Graph({node.id: node for node in found.nodes}, found.edges, found.labels)
     checks = check_completeness(told, found.target)
     satisfied = sum(check.satisfied for check in checks)
     sentences = story.Teller(told).tell()
     return {
         "id": str(obj.pk),
-        "label": told.title(found.target),
+        "label": told.title(uuid.UUID(str(obj.pk))),
         "sentences": [
             {"text": s.text, "activity": str(s.activity) if s.activity else None, "things": [str(t) for t in s.things]}
             for s in [*sentences, *_decided(obj)]
@@ -160,9 +162,21 @@ def derivation(obj: Model, user: access.Caller) -> dict[str, Any]:
         },
         "scale": _scale(obj),
         "calibrations": calibrations_told(row.row for row in found.labels.values() if isinstance(row.row, Image)),
-        "stale": [_mark(mark) for mark in ledger.stale_marks([found.target])],
+        "stale": [_mark(mark) for mark in _marks(obj, newest)],
         "truncated": found.truncated,
     }
+
+
+def _newest(obj: Model) -> uuid.UUID:
+    """Return the id under which a thing is found as it stands: of a region, the decision that it was last sent by."""
+    pk = uuid.UUID(str(obj.pk))
+    return ledger.newest_versions([pk]).get(pk, pk) if isinstance(obj, Roi) else pk
+
+
+def _marks(obj: Model, newest: uuid.UUID) -> list[dict[str, Any]]:
+    """Return the marks on a thing and on what the last change made of it, each cause once."""
+    marks = ledger.stale_marks([uuid.UUID(str(obj.pk)), newest])
+    return list({mark["cause"]: mark for mark in reversed(marks)}.values())[::-1]
 
 
 def _decided(obj: Model) -> list[story.Sentence]:
@@ -227,7 +241,7 @@ def stale(obj: Model, user: access.Caller) -> dict[str, Any]:
         ``stale``, ``marks``, ``dependents`` (what rests on it, as far as visible), ``truncated``.
     """
     found = lineage(user, uuid.UUID(str(obj.pk)), direction="downstream", limit=MAX_NODES)
-    marks = ledger.stale_marks([found.target])
+    marks = _marks(obj, _newest(obj))
     resting = [node for node in found.nodes if node.id != found.target and node.kind == "entity" and not node.hidden]
     dependents = [node_dict(found, node) for node in resting]
     return {

@@ -19,7 +19,7 @@ from apps.provenance.relations import WALKED, Kind, Relation
 from apps.provenance.rows import NodeRow
 
 # What was decided stays true whatever was withdrawn: by whom, when and why a transform was accepted.
-DECISIONS: Final = ("corr:TransformDecision",)
+DECISIONS: Final = ("corr:TransformDecision", "corr:TransformOverride")
 # a revision corrects what it revises: it does not fall with it, unless it also used it or was derived from it
 RESTS_ON: Final = tuple(relation.value for relation in WALKED if relation is not Relation.WAS_REVISION_OF)
 MAX_DEPTH: Final = 64
@@ -175,12 +175,15 @@ def _branch(row: dict[str, Any], children: dict[uuid.UUID, list[dict[str, Any]]]
 def visible_things(ids: Iterable[uuid.UUID], user: access.Caller) -> list[dict[str, Any]]:
     """Return ``{type, id}`` of those recorded things that the caller may see; of the others not even the number.
 
-    Things of no project are site-wide and seen by every account.
+    Things of no project are site-wide and seen by every account.  A version that a change made of a thing is told as
+    the thing.
     """
     mine = visible_project_ids(user)
+    given = list(ids)
+    things = ledger.things_of(given)
     return [
         {"type": node.type, "id": node.id}
-        for node in ledger.load_nodes(ids)
+        for node in ledger.load_nodes(things.get(one, one) for one in given)
         if node.project is None or node.project in mine
     ]
 

@@ -26,9 +26,9 @@ from apps.provenance.buffer import (
 )
 from apps.provenance.canonical import RecordError, plain
 from apps.provenance.registry import registration_of
-from apps.provenance.relations import DERIVATIONS, Kind, Relation
+from apps.provenance.relations import DERIVATIONS, VERSION_ROLE, Kind, Relation
 from apps.provenance.selectors import ASSERTED
-from apps.provenance.writer import ACCOUNT, VERSION_ROLE
+from apps.provenance.writer import ACCOUNT
 
 Thing = models.Model | uuid.UUID
 

@@ -104,6 +104,9 @@ RULES: Final[dict[Relation, Rule]] = {
 
 WALKED: Final[tuple[Relation, ...]] = tuple(relation for relation, rule in RULES.items() if rule.walked)
 
+# role of the specializationOf edges that changes make, apart from those that services state
+VERSION_ROLE: Final = "version"
+
 DERIVATIONS: Final[dict[str, Relation]] = {
     "derivation": Relation.WAS_DERIVED_FROM,
     "revision": Relation.WAS_REVISION_OF,

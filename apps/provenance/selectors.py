@@ -12,7 +12,7 @@ from django.db.models import Max, QuerySet
 from django.db.models.expressions import RawSQL
 
 from apps.provenance.models import Annotation, ChainHead, Edge, ErasableText, Event, Node, Stale
-from apps.provenance.relations import Relation
+from apps.provenance.relations import VERSION_ROLE, Relation
 from apps.provenance.rows import NodeRow
 from apps.provenance.sql import id_list
 
@@ -171,6 +171,18 @@ def events_of(thing: uuid.UUID) -> QuerySet[Event]:
     nodes = Node.objects.filter(id=thing).values("seq").union(Annotation.objects.filter(node=thing).values("seq"))
     seqs = {row["seq"] for row in edges} | {row["seq"] for row in nodes}
     return Event.objects.filter(seq__in=seqs).order_by("seq")
+
+
+def things_of(versions: Iterable[uuid.UUID]) -> dict[uuid.UUID, uuid.UUID]:
+    """Return version -> the thing of which a change made it, for those of the ids that are such versions."""
+    rows = Edge.objects.filter(relation=Relation.SPECIALIZATION_OF, role=VERSION_ROLE, subject__in=among(versions))
+    return dict(rows.values_list("subject_id", "object_id"))
+
+
+def newest_versions(things: Iterable[uuid.UUID]) -> dict[uuid.UUID, uuid.UUID]:
+    """Return thing -> the version that the last change made of it; what was never changed is left out."""
+    rows = Edge.objects.filter(relation=Relation.SPECIALIZATION_OF, role=VERSION_ROLE, object__in=among(things))
+    return dict(rows.order_by("id").values_list("object_id", "subject_id"))
 
 
 def is_recorded(thing: uuid.UUID) -> bool:

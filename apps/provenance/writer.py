@@ -31,7 +31,7 @@ from apps.provenance.canonical import (
     new_salt,
 )
 from apps.provenance.models import Annotation, ChainHead, Edge, ErasableText, Event, Node, Stale
-from apps.provenance.relations import RULES, Kind, Relation
+from apps.provenance.relations import RULES, VERSION_ROLE, Kind, Relation
 from apps.provenance.staleness import settle
 from apps.provenance.statements import (
     annotation_statement,
@@ -42,7 +42,6 @@ from apps.provenance.statements import (
     urn_or_none,
 )
 
-VERSION_ROLE = "version"  # of the specializationOf edges that changes make, apart from those that services state
 ACCOUNT = "corr:account"  # attribute that tells persons with an account from named ones
 _PERSON = "prov:Person"
 _CHUNK = 5000

@@ -12,11 +12,12 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
 
-from analyses.sdk.spatial import Matrix, invert
+from analyses.sdk.spatial import Matrix
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -77,8 +78,8 @@ class Graph:
 def build(
     transforms: Sequence[uuid.UUID],
     ends: Sequence[tuple[uuid.UUID, uuid.UUID]],
-    matrices: Sequence[Matrix],
-    covariances: Sequence[Floats | None],
+    matrices: Sequence[Matrix | Sequence[float]],
+    covariances: Sequence[Sequence[Sequence[float]] | Floats | None],
     checked: Sequence[bool],
 ) -> Graph:
     """Gather transforms into a graph; all sequences have one entry a transform."""
@@ -89,23 +90,32 @@ def build(
             nodes.setdefault(frame, len(nodes))
     pairs = np.array([[nodes[a], nodes[b]] for a, b in ends], np.int64).reshape(count, 2)
     forward = np.array(matrices, np.float64).reshape(count, 4, 4)
-    back = np.array([invert(matrix) for matrix in forward]).reshape(count, 4, 4)
+    back = _inverses(forward)
     leaving = np.concatenate([pairs[:, 0], pairs[:, 1]])
     order = np.argsort(leaving, kind="stable")
     unknown = np.array([covariance is None for covariance in covariances], bool)
     ranks = np.where(unknown, UNKNOWN_ERROR, np.where(np.array(checked, bool), CHECKED, UNCHECKED))
-    zero = np.zeros((12, 12))
+    zero = [[0.0] * 12] * 12
+    numbers = chain.from_iterable(chain.from_iterable(zero if c is None else c for c in covariances))
     return Graph(
         transforms=list(transforms),
         nodes=nodes,
         ends=pairs,
         matrices=forward,
-        covariances=np.array([zero if c is None else c for c in covariances], np.float64).reshape(count, 12, 12),
+        covariances=np.fromiter(numbers, np.float64, count * 144).reshape(count, 12, 12),
         ranks=ranks.astype(np.int64),
         outgoing=np.searchsorted(leaving[order], np.arange(len(nodes) + 1)),
         directed=order,
         maps=np.concatenate([forward, back])[:, :3],
     )
+
+
+def _inverses(matrices: Floats) -> Floats:
+    """Invert many at once; each was checked when it was stored, and its last row is 0, 0, 0, 1."""
+    back = np.tile(np.eye(4), (len(matrices), 1, 1))
+    back[:, :3, :3] = np.linalg.inv(matrices[:, :3, :3])
+    back[:, :3, 3] = -(back[:, :3, :3] @ matrices[:, :3, 3, None])[:, :, 0]
+    return back
 
 
 @dataclass
@@ -117,6 +127,7 @@ class _Labels:
     point: Floats
     covariance: Floats
     came: Ints  # entry of the trail, -1 for none
+    passed: npt.NDArray[np.uint64]  # (n, words): bit b of word w is set where the way has been at node 64 w + b
     trail: list[tuple[int, int]]  # (entry before, directed edge)
 
 
@@ -197,8 +208,10 @@ def _begin(graph: Graph, start: int, point: Floats) -> _Labels:
         point=np.zeros((count, 3)),
         covariance=np.zeros((count, 3, 3)),
         came=np.full(count, -1),
+        passed=np.zeros((count, count // 64 + 1), np.uint64),
         trail=[],
     )
+    labels.passed[start, start // 64] = np.uint64(1) << np.uint64(start % 64)
     labels.rank[start], labels.variance[start], labels.point[start] = CHECKED, 0.0, point
     return labels
 
@@ -217,37 +230,33 @@ def _nearest(labels: _Labels, pending: npt.NDArray[np.bool_], goal: int | None) 
 
 def _relax(graph: Graph, labels: _Labels, frontier: Ints, ranks: Ints) -> Ints:
     """Try every edge out of the frontier; returns the nodes that got a better label."""
-    edges = np.concatenate([graph.directed[graph.outgoing[n] : graph.outgoing[n + 1]] for n in frontier])
+    edges = np.concatenate([graph.directed[graph.outgoing[n] : graph.outgoing[n + 1]] for n in frontier.tolist()])
     count = len(graph.transforms)
     base, back = edges % count, edges >= count
     here = graph.ends[base, np.where(back, 1, 0)]
     there = graph.ends[base, np.where(back, 0, 1)]
     rank = np.maximum(labels.rank[here], ranks[base])
-    # a step of higher rank than what stands already cannot win: it need not be computed
-    worth = (rank < np.iinfo(np.int64).max) & (rank <= labels.rank[there])
+    # a step of higher rank than what stands already cannot win: it need not be computed; nor need one that turns back
+    worth = (rank < np.iinfo(np.int64).max) & (rank <= labels.rank[there]) & ~_passed(labels, here, there)
     edges, base, back, here, there, rank = (v[worth] for v in (edges, base, back, here, there, rank))
     if not len(edges):
         return np.array([], np.int64)
     points, covariances = _carried(graph, labels, edges, base, back, here)
     variance = np.trace(covariances, axis1=1, axis2=2)
     better = (rank < labels.rank[there]) | (variance < labels.variance[there] * (1.0 - _SMALLEST_GAIN) - 1e-300)
-    tried = [k for k in np.flatnonzero(better).tolist() if not _passed(graph, labels, int(here[k]), int(there[k]))]
-    if not tried:
+    tried = np.flatnonzero(better)
+    if not len(tried):
         return np.array([], np.int64)
-    order = np.array(tried)[np.lexsort((variance[tried], rank[tried], there[tried]))]
+    order = tried[np.lexsort((variance[tried], rank[tried], there[tried]))]
     won = order[np.unique(there[order], return_index=True)[1]]
     _keep(labels, there[won], here[won], edges[won], rank[won], variance[won], points[won], covariances[won])
     return there[won]
 
 
-def _passed(graph: Graph, labels: _Labels, parent: int, node: int) -> bool:
+def _passed(labels: _Labels, parents: Ints, nodes: Ints) -> npt.NDArray[np.bool_]:
     """True if the way to a parent has been at a node: round a loop of scales an error may shrink, and mean nothing."""
-    count = len(graph.transforms)
-    entry, here = int(labels.came[parent]), parent
-    while here != node and entry >= 0:
-        entry, edge = labels.trail[entry]
-        here = int(graph.ends[edge % count, 1 if edge >= count else 0])
-    return here == node
+    bit = labels.passed[parents, nodes // 64] >> (nodes % 64).astype(np.uint64)
+    return (bit & np.uint64(1)).astype(bool)
 
 
 def _carried(graph: Graph, labels: _Labels, edges: Ints, base: Ints, back: Ints, here: Ints) -> tuple[Floats, Floats]:
@@ -287,6 +296,8 @@ def _keep(
     labels.rank[node], labels.variance[node] = rank, variance
     labels.point[node], labels.covariance[node] = points, covariances
     labels.came[node] = np.arange(start, start + len(node))
+    labels.passed[node] = labels.passed[parent]
+    labels.passed[node, node // 64] |= np.uint64(1) << (node % 64).astype(np.uint64)
 
 
 def _trace(graph: Graph, labels: _Labels, target: int) -> list[Step] | None:

@@ -161,6 +161,8 @@ class Transform(UUIDModel):
 
     class Meta:
         ordering = ["-created_at", "id"]
+        # counted at every path, to see whether anything was decided: by the index alone, the rows are large
+        indexes = [models.Index(fields=["project", "id"], name="transform_of_project")]
         constraints = [
             models.CheckConstraint(name="transform_joins_two_frames", condition=~Q(source=F("target"))),
             models.CheckConstraint(

@@ -25,7 +25,7 @@ Revision = tuple[int, dt.datetime | None]
 
 @dataclass(frozen=True)
 class Network:
-    """A graph with what its transforms say besides; lists are by edge of the graph."""
+    """A graph with what its transforms say besides; lists are by edge of the graph, ``naming`` is by named states."""
 
     revision: Revision
     graph: Graph
@@ -33,6 +33,7 @@ class Network:
     stated: list[bool]
     freedom: list[float]
     valid_states: list[frozenset[uuid.UUID]]
+    naming: dict[frozenset[uuid.UUID], list[int]]
 
     def uncertain(self, step: Step) -> UncertainMap:
         """Return a step as an uncertain map; transforms of one calibration name one error."""
@@ -101,20 +102,23 @@ def _load(project: uuid.UUID, revision: Revision) -> Network:
     )
     for transform, state in through.values_list("transform_id", "state_id"):
         states[transform].append(state)
+    # what a calibration or a file says of its images stays true whatever happens to the specimen
+    named = [frozenset(() if lasting else states[row[0]]) for row, lasting in zip(rows, certified, strict=True)]
+    naming: dict[frozenset[uuid.UUID], list[int]] = defaultdict(list)
+    for edge, one in enumerate(named):
+        naming[one].append(edge)
     return Network(
         revision=revision,
         graph=build(
             [row[0] for row in rows],
             [(row[1], row[2]) for row in rows],
-            [np.array(row[3], np.float64).reshape(4, 4) for row in rows],
-            [None if row[4] is None else np.array(row[4], np.float64) for row in rows],
+            [row[3] or () for row in rows],
+            [row[4] for row in rows],
             [row[8] is True or lasting for row, lasting in zip(rows, certified, strict=True)],
         ),
         calibrations=[row[5] for row in rows],
         stated=[row[4] is not None for row in rows],
         freedom=[np.inf if row[6] is None else float(row[6]) for row in rows],
-        # what a calibration or a file says of its images stays true whatever happens to the specimen
-        valid_states=[
-            frozenset(() if lasting else states[row[0]]) for row, lasting in zip(rows, certified, strict=True)
-        ],
+        valid_states=named,
+        naming=dict(naming),
     )

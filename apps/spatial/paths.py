@@ -124,10 +124,10 @@ class Finder:
 
     def _not_valid(self) -> dict[int, list[validity.StateLine]]:
         excluded: dict[int, list[validity.StateLine]] = {}
-        for edge, valid in enumerate(self.network.valid_states):
+        for valid, edges in self.network.naming.items():
             out = [concern.line for concern in self._concerns if concern.excluded_by(valid)]
             if out:
-                excluded[edge] = out
+                excluded |= dict.fromkeys(edges, out)
         return excluded
 
     def _overridden(self) -> dict[tuple[uuid.UUID, uuid.UUID], str]:

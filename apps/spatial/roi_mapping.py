@@ -46,10 +46,15 @@ class MappedRoi:
 
 
 def stale_warnings(roi: Roi) -> list[str]:
-    """One line if something that the region rests on was withdrawn."""
-    if roi.pk not in ledger.is_stale([roi.pk]):
-        return []
-    return [f"region {roi.pk} is stale: something it rests on was withdrawn"]
+    """A line if what the region was drawn on was withdrawn, and one if what it was last sent to a stage along was."""
+    newest = ledger.newest_versions([roi.pk]).get(roi.pk, roi.pk)
+    stale = ledger.is_stale([roi.pk, newest])
+    said = []
+    if roi.pk in stale:
+        said.append(f"region {roi.pk} is stale: something it rests on was withdrawn")
+    if newest != roi.pk and newest in stale:
+        said.append(f"region {roi.pk} was sent to a stage along what has been withdrawn since: send it anew")
+    return said
 
 
 def map_roi(roi: Roi, frame: Frame, *, states: Collection[uuid.UUID] = ()) -> MappedRoi:

@@ -14,6 +14,7 @@ from django.db.models import QuerySet
 from scipy import stats
 
 from apps.projects import access
+from apps.provenance import selectors as ledger
 from apps.spatial.models import Found, Roi
 
 Floats = npt.NDArray[np.float64]
@@ -95,20 +96,27 @@ def history_between(source: uuid.UUID | None, target: uuid.UUID, rows: QuerySet[
     Returns
     -------
     History or None
-        None where nothing was found with a prediction.  A later registration between the two starts from
-        ``correction`` after the stage transform, within ``covariance``.
+        None where nothing was found with a prediction that still stands.  A later registration between the two starts
+        from ``correction`` after the stage transform, within ``covariance``.
     """
     wanted = (Found.objects.all() if rows is None else rows).filter(
         source_instrument=source, instrument=target, predicted__isnull=False
     )
-    return summarise(source, target, [miss_of(row) for row in wanted.order_by("created_at")])
+    found = list(wanted.order_by("created_at"))
+    stale = ledger.is_stale([row.pk for row in found])
+    return summarise(source, target, [miss_of(row) for row in found if row.pk not in stale])
 
 
 def histories(rows: Iterable[Found]) -> list[History]:
-    """Return the history of each pair of instruments among found positions, the richest first."""
+    """Return the history of each pair of instruments among found positions, the richest first.
+
+    A prediction that has gone stale tells of a transform that was withdrawn, not of the pair: it is left out.
+    """
     pairs: dict[tuple[uuid.UUID | None, uuid.UUID], list[Miss]] = {}
-    for row in rows:
-        if row.predicted is not None:
+    given = list(rows)
+    stale = ledger.is_stale([row.pk for row in given])
+    for row in given:
+        if row.predicted is not None and row.pk not in stale:
             pairs.setdefault((row.source_instrument_id, row.instrument_id), []).append(miss_of(row))
     found = [summarise(source, target, misses) for (source, target), misses in pairs.items()]
     return sorted((one for one in found if one is not None), key=lambda one: -one.count)

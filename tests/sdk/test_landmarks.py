@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
+from analyses.sdk import landmarks
 from analyses.sdk.landmarks import KINDS, PARAMETERS, DegeneratePairsError, _covariance, _solve, fit_landmarks
 from analyses.sdk.spatial import apply
 
@@ -196,3 +197,25 @@ def test_an_affine_fit_that_mirrors_is_refused(planar):
     flip = [-1.0, 1.0, 1.0] if planar else [1.0, 1.0, -1.0]
     with pytest.raises(DegeneratePairsError, match="handedness"):
         fit_landmarks("affine", source, source * flip)
+
+
+@pytest.mark.parametrize("planar", [False, True])
+@pytest.mark.parametrize("kind", KINDS)
+def test_of_many_pairs_leaving_one_out_is_fitting_anew_without_it(kind, planar, monkeypatch):
+    rng = np.random.default_rng(5)
+    source = rng.uniform(-100, 100, (60, 3)) * [1, 1, not planar]
+    turned = source @ Rotation.from_euler("z", 30, degrees=True).as_matrix().T + [4e4, 20, 0]
+    target = turned + rng.normal(size=source.shape) * [1, 1, not planar]
+    u_um = rng.uniform(0.5, 2.0, 60)
+    at_once = fit_landmarks(kind, source, target, u_um).leave_one_out_um
+    monkeypatch.setattr(landmarks, "_MANY", 1000)
+    np.testing.assert_allclose(at_once, fit_landmarks(kind, source, target, u_um).leave_one_out_um, rtol=1e-7)
+
+
+def test_of_many_pairs_the_one_that_keeps_them_from_a_line_is_not_left_out():
+    source = np.zeros((60, 3))
+    source[:, 0] = np.arange(60.0)
+    source[7] = [7.0, 40.0, 0.1]
+    missed = fit_landmarks("rigid", source, source + 1.0).leave_one_out_um
+    assert np.isnan(missed[7])
+    assert np.delete(missed, 7) == pytest.approx(0.0, abs=1e-9)

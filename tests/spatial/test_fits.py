@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from analyses.sdk.spatial import apply
 from apps.spatial.checks import transform_findings
 from apps.spatial.models import FrameExtent, Landmark, Transform
+from apps.spatial.pairs import Pair, held_out_check
 from tests.factories import FrameFactory
 from tests.sdk.test_spatial import affine, rotation
 
@@ -187,3 +189,37 @@ def test_a_residual_that_was_changed_is_found(as_user, frames):
     found = list(transform_findings())
     assert len(found) == 2
     assert "pair 2" in found[0]
+
+
+@pytest.mark.parametrize("planar", [False, True])
+def test_many_held_out_pairs_are_judged_as_their_joint_covariance_says(planar):
+    """Against the covariance of all misses written out: what they share is counted once."""
+    rng = np.random.default_rng(2)
+    flat = np.array([1.0, 1.0, 0.0 if planar else 1.0])
+    axes = 2 if planar else 3
+    root = rng.normal(size=(12, 6)) * np.tile([1e-3, 1e-3, 1e-3, 1.0], 3)[:, None] * np.repeat(flat, 4)[:, None]
+    source = rng.uniform(-100, 100, (30, 3)) * flat
+    errors = rng.uniform(0.3, 0.6, 30)
+    target = apply(np.eye(4) + np.vstack([(root @ rng.normal(size=6)).reshape(3, 4), np.zeros(4)]), source)
+    target += rng.normal(size=source.shape) * errors[:, None] * flat
+    pairs = [
+        Pair(p.tolist(), q.tolist(), float(u), "held_out", "") for p, q, u in zip(source, target, errors, strict=True)
+    ]
+    said = held_out_check(np.eye(4).ravel().tolist(), (root @ root.T).tolist(), pairs)
+    gain = np.vstack([np.kron(np.eye(3), [*point, 1.0])[:axes] for point in source])
+    spread = gain @ root @ root.T @ gain.T + np.diag(np.repeat(errors**2, axes))
+    off = (source - target)[:, :axes].ravel()
+    assert said["p_value"] == pytest.approx(stats.chi2.sf(off @ np.linalg.solve(spread, off), len(off)), rel=1e-6)
+    assert said["agrees"]
+
+
+def test_ten_thousand_pairs_are_fitted_and_judged(as_user, frames):
+    """What is asked before it is stored is answered in the web process: it has to end soon, in little memory."""
+    client = as_user(frames[0].project.created_by)
+    pairs = pairs_of(TRUTH, 5000, noise=0.5)
+    held = [pair | {"state": "held_out"} for pair in pairs_of(TRUTH, 5000, noise=0.5, seed=1)]
+    asked = {k: v for k, v in body(frames, pairs + held).items() if k != "method"}
+    shown = client.post(f"{URL}fit/", asked, format="json")
+    assert shown.status_code == 200
+    assert shown.json()["facts"]["held_out"]["agrees"] is True
+    assert shown.json()["leave_one_out_um"][:2] == pytest.approx(shown.json()["residuals_um"][:2], rel=1e-2)

@@ -5,9 +5,10 @@ from apps.catalog.services.events import ChildSpec, record_event
 from apps.catalog.services.instruments import create_instrument
 from apps.catalog.services.materials import add_material_property, create_material
 from apps.catalog.services.specimens import create_specimen, update_specimen
-from apps.catalog.services.staleness import mark_stale
+from apps.catalog.services.staleness import DECISIONS, mark_stale
 
 __all__ = [
+    "DECISIONS",
     "ChildSpec",
     "add_material_property",
     "create_calibration",

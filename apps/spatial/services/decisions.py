@@ -6,7 +6,7 @@ import uuid
 from typing import Any, Final
 
 from apps.catalog.models import State
-from apps.catalog.services import mark_stale
+from apps.catalog.services import DECISIONS, mark_stale
 from apps.core.clean import TEXT_LENGTH, clean_text, constraint_refuses
 from apps.core.errors import ConflictError, InvalidValueError
 from apps.projects import access
@@ -16,7 +16,6 @@ from apps.spatial.models import Frame, Transform, TransformDecision, TransformOv
 from apps.spatial.validity import concern, state_lines
 
 REASON_LENGTH: Final = 500
-DECISION_TYPE: Final = "corr:TransformDecision"
 
 
 class OtherAcceptedError(ConflictError):
@@ -218,7 +217,7 @@ def withdraw_transform(*, actor: User, transform: Transform, reason: str) -> lis
                 "off the image with POST images/{id}/apply-calibration/ {calibration: null, reason}",
                 details={"calibration": str(locked.calibration_id)},
             )
-        stale = mark_stale(act, cause=locked.pk, reason=reason, except_types=(DECISION_TYPE,))
+        stale = mark_stale(act, cause=locked.pk, reason=reason, except_types=DECISIONS)
         _decide(act, locked, TransformDecision.Status.WITHDRAWN, reason, actor)
         act.invalidated(locked, reason=reason)
     return stale

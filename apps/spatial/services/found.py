@@ -15,8 +15,8 @@ from apps.projects import access
 from apps.projects.models import User
 from apps.provenance import record
 from apps.spatial.geometry import LIMIT_UM
-from apps.spatial.models import Found, Mount, Roi
-from apps.spatial.paths import Mapped, NoPathError, check_frames
+from apps.spatial.models import Found, Mount, Roi, TransformOverride
+from apps.spatial.paths import Mapped, NoPathError, Path, check_frames
 from apps.spatial.roi_geometry import MaskError
 from apps.spatial.targeting import predict, target_roi
 from apps.spatial.targeting_origin import instrument_of
@@ -60,11 +60,22 @@ def send_roi(*, actor: User, roi: Roi, mount: Mount, reason: str = "") -> Roi:
         Roi.objects.filter(pk=roi.pk).update(status=Roi.Status.TARGETED, target_instrument=mount.instrument)
         act.used(roi, role="region")
         act.used(mount, role="mount")
-        for transform in dict.fromkeys(target.path.transforms):
-            act.used(transform, role="path")
+        use_path(act, target.path)
         after = {"status": str(Roi.Status.TARGETED), "target_instrument": mount.instrument_id}
         act.changed(roi, before=before, after=after)
     return roi
+
+
+def use_path(act: record.Act, path: Path) -> None:
+    """Say that an act went along a path, and by whose word steps were taken that do not hold for a state concerned."""
+    for transform in dict.fromkeys(path.transforms):
+        act.used(transform, role="path")
+    allowed = {(doubt.transform, doubt.state) for doubt in path.doubts if doubt.code == "overridden"}
+    if not allowed:
+        return
+    for row in TransformOverride.objects.filter(transform__in={transform for transform, _ in allowed}):
+        if (row.transform_id, row.state_id) in allowed:
+            act.used(row, role="override")
 
 
 def record_found(
@@ -108,6 +119,7 @@ def record_found(
     check_frames(roi.frame, mount.frame, field_name="mount")
     reading = clean_reading(position)
     point = stage_of(mount.instrument).point([reading[axis] for axis in "xyz"])
+    mapped, refusal = _prediction(roi, mount)
     found = Found(
         roi=roi,
         mount=mount,
@@ -118,12 +130,12 @@ def record_found(
         u_um=None if u_um is None else clean_number(u_um, field="u_um", above=0.0, limit=LIMIT_UM),
         note=clean_text(note, field="note", max_length=TEXT_LENGTH),
         created_by=actor,
-        **_prediction(roi, mount),
+        **(_predicted(mapped) if mapped else {"no_prediction_reason": refusal[:500]}),
     )
     with record.act("record_found", actor=actor, project=roi.project_id) as act:
         found.save(force_insert=True)
-        _acquired(act, roi)
-        _say(act, found)
+        _say(act, found, mapped.paths[0] if mapped else None)
+        _acquire(actor, roi, mount)
     return found
 
 
@@ -144,12 +156,15 @@ def clean_reading(position: object) -> dict[str, float]:
     }
 
 
-def _prediction(roi: Roi, mount: Mount) -> dict[str, Any]:
+def _prediction(roi: Roi, mount: Mount) -> tuple[Mapped | None, str]:
     """Where the graph puts the region now; a region that nothing leads to is found all the same, by eye."""
     try:
-        mapped = predict(roi, mount)
+        return predict(roi, mount), ""
     except (NoPathError, MaskError) as refusal:
-        return {"no_prediction_reason": refusal.message[:500]}
+        return None, refusal.message
+
+
+def _predicted(mapped: Mapped) -> dict[str, Any]:
     return {
         "predicted": mapped.points[0].tolist(),
         "covariance": None if np.isnan(mapped.covariances[0]).any() else mapped.covariances[0].tolist(),
@@ -164,20 +179,24 @@ def _finite(mapped: Mapped) -> float | None:
     return value if known else None
 
 
-def _acquired(act: record.Act, roi: Roi) -> None:
+def _acquire(actor: User, roi: Roi, mount: Mount) -> None:
+    """Set the status in an act of its own: that it was looked at stays true when what predicted it falls."""
     locked = Roi.objects.select_for_update().get(pk=roi.pk)
     if locked.status == Roi.Status.ACQUIRED:
         return
-    before = str(locked.status)
-    Roi.objects.filter(pk=roi.pk).update(status=Roi.Status.ACQUIRED)
+    with record.act("acquire_roi", actor=actor, project=roi.project_id) as act:
+        act.used(mount, role="mount")
+        Roi.objects.filter(pk=roi.pk).update(status=Roi.Status.ACQUIRED)
+        act.changed(roi, before={"status": str(locked.status)}, after={"status": str(Roi.Status.ACQUIRED)})
     roi.status = Roi.Status.ACQUIRED
-    act.changed(roi, before={"status": before}, after={"status": str(Roi.Status.ACQUIRED)})
 
 
-def _say(act: record.Act, found: Found) -> None:
+def _say(act: record.Act, found: Found, path: Path | None) -> None:
     act.used(found.roi, role="region")
     act.used(found.mount, role="mount")
     act.used(found.instrument, role="instrument")
+    if path is not None:
+        use_path(act, path)
     facts = {
         "corr:point": found.point,
         "corr:predicted": found.predicted,
