@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
+
 import h5py
 import numpy as np
 import pytest
 
 from apps.imaging.readers import MetadataError, UnsafePathError, UnsupportedFormatError, read
 from tests.readers import expected
+from tests.readers.damage import Damage, Reader, damaged
 
 
 @pytest.fixture
@@ -152,3 +155,11 @@ def test_a_signal_of_ragged_objects_is_refused(made):
         root["Experiments/it"].create_dataset("data", (4, 8), h5py.vlen_dtype("f8"))
     with pytest.raises(UnsupportedFormatError, match="numbers"):
         read(path)
+
+
+def test_an_attribute_of_the_root_on_which_the_library_dies_is_a_refusal(folder, tmp_path):
+    """Found by the damage run: the address of the texts of the root, flipped, led libhdf5 out of its memory."""
+    path = shutil.copyfile(folder / "EDS_SEM_TM002.hspy", tmp_path / "a.hspy")
+    with Reader() as reader, damaged(path, Damage("flip", 857)):
+        ended = reader.read(path, {}, Damage("flip", 857))
+    assert (ended.outcome, "died on it" in ended.detail) == ("refused", True)
