@@ -8,14 +8,28 @@ from typing import Any
 import numpy as np
 
 from tests.e2e.browser import Visitor
-from tests.e2e.phantoms import BRIGHT, COARSE_AT, COARSE_UM, DARK, FINE_AT, FINE_UM, SHAPE, Rest, joining, phantom, place
+from tests.e2e.phantoms import (
+    BRIGHT,
+    COARSE_AT,
+    COARSE_UM,
+    DARK,
+    FINE_AT,
+    FINE_UM,
+    SHAPE,
+    Rest,
+    joining,
+    phantom,
+    place,
+)
 from tests.e2e.phantoms import rotation as turned
 
 SOURCE_SHAPE, SOURCE_UM = (1, 300, 400), 0.5
 TARGET_SHAPE, TARGET_UM = (1, 500, 640), 0.4
 DEGREES = 20.0
 # Where the dots are in the source, um; none of them on a line with two others.
-DOTS_UM = np.array([[30.0, 25.0], [160.0, 30.0], [95.0, 60.0], [40.0, 115.0], [150.0, 125.0], [100.0, 100.0], [70.0, 85.0]])
+DOTS_UM = np.array(
+    [[30.0, 25.0], [160.0, 30.0], [95.0, 60.0], [40.0, 115.0], [150.0, 125.0], [100.0, 100.0], [70.0, 85.0]]
+)
 
 
 def truth() -> np.ndarray:
@@ -28,7 +42,7 @@ def truth() -> np.ndarray:
 def dots(shape: tuple[int, int, int], um: float, at_um: np.ndarray, dark: int, bright: int) -> np.ndarray:
     """A plane with round dots of 2 um about given places."""
     rows, columns = np.mgrid[: shape[1], : shape[2]] * um
-    field = sum(np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / 8.0) for x, y in at_um)
+    field = sum(np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / 8.0) for x, y, *_ in at_um)
     return (dark + (bright - dark) * np.clip(field, 0.0, 1.0)).astype(np.uint16)[None]
 
 
@@ -48,12 +62,14 @@ def make_pair(rest: Rest) -> MadePair:
     project = rest.post("projects/", name="Made pairs")
     specimen = rest.post("specimens/", project=project["id"], name="Made coupon")
     there = np.column_stack([DOTS_UM, np.zeros(len(DOTS_UM))]) @ truth()[:3, :3].T + truth()[:3, 3]
+    bright = dots(SOURCE_SHAPE, SOURCE_UM, DOTS_UM, DARK, BRIGHT)
+    dark = dots(TARGET_SHAPE, TARGET_UM, there, BRIGHT, DARK)
     rows = {
-        "source": rest.image(specimen, "made source", dots(SOURCE_SHAPE, SOURCE_UM, DOTS_UM, DARK, BRIGHT), SOURCE_UM),
-        "target": rest.image(specimen, "made target", dots(TARGET_SHAPE, TARGET_UM, there[:, :2], BRIGHT, DARK), TARGET_UM),
+        "source": rest.image(specimen, "made source", bright, SOURCE_UM),
+        "target": rest.image(specimen, "made target", dark, TARGET_UM),
         "coarse": rest.image(specimen, "made coarse", phantom(SHAPE, COARSE_AT), COARSE_UM),
         "fine": rest.image(specimen, "made fine", phantom(SHAPE, FINE_AT), FINE_UM),
-        "bare": rest.image(specimen, "made bare", phantom(SHAPE, COARSE_AT), None),
+        "plain": rest.image(specimen, "made plain", dark[:, :300, :400], SOURCE_UM),
     }
     turn = turned((1.0, 2.0, 3.0), 30.0)
     rest.join(rows["fine"], rows["coarse"], joining(turn, place(FINE_AT, FINE_UM), place(COARSE_AT, COARSE_UM)))
@@ -77,7 +93,9 @@ def still(page: Any) -> None:
 
 def pane(page: Any, side: str, script: str, argument: Any = None) -> Any:
     """Have a pane do something: ``p`` is the pane, ``x`` the argument."""
-    return page.evaluate(f"([side, x]) => {{ const p = document.getElementById(`pane-${{side}}`).pane; {script} }}", [side, argument])
+    return page.evaluate(
+        f"([side, x]) => {{ const p = document.getElementById(`pane-${{side}}`).pane; {script} }}", [side, argument]
+    )
 
 
 def on_page(page: Any, side: str, point: np.ndarray) -> tuple[float, float]:
@@ -86,7 +104,8 @@ def on_page(page: Any, side: str, point: np.ndarray) -> tuple[float, float]:
     x, y = pane(
         page,
         side,
-        "const box = p.canvas.getBoundingClientRect(); const at = p.toCanvas(x); return [box.left + at[0], box.top + at[1]];",
+        "const box = p.canvas.getBoundingClientRect(); const [right, down] = p.toCanvas(x);"
+        "return [box.left + right, box.top + down];",
         np.asarray(point, np.float64).tolist(),
     )
     return float(np.floor(x)), float(np.floor(y))

@@ -201,7 +201,6 @@ async function fitNow() {
   try {
     fit = new Fit(await ask(config.fit, asking, config.token), ids, key);
     body = asking;
-    byId("fit-suspects").focus?.();
   } catch (error) {
     fit = null;
     refused(`Refused. ${refusal(error, pairs, ids)}`);
@@ -215,7 +214,7 @@ async function fitNow() {
 function showFit() {
   const stale = fit && fit.key !== pairs.key;
   byId("results").hidden = !fit;
-  byId("results").classList.toggle("cr-stale", Boolean(stale));
+  byId("fit-suspects").replaceChildren(...(fit?.suspects ?? []).filter((id) => pairs.find(id)).map(suspect));
   if (!fit) return;
   byId("fit-stale").hidden = !stale;
   byId("fit-facts").replaceChildren(...told(fit).flatMap(([term, words]) => {
@@ -224,7 +223,6 @@ function showFit() {
     dd.textContent = words;
     return [dt, dd];
   }));
-  byId("fit-suspects").replaceChildren(...fit.suspects.filter((id) => pairs.find(id)).map(suspect));
 }
 
 function suspect(id) {
