@@ -115,7 +115,7 @@ function showControls(pane) {
   slider.max = pane.slices - 1;
   slider.value = pane.slice;
   slider.disabled = pane.slices === 1;
-  const word = pane.slices > 1 ? `${pane.slice + 1} of ${pane.slices}` : "one plane";
+  const word = pane.slices > 1 ? `${pane.slice + 1} of ${pane.slices}` : "";
   slider.setAttribute("aria-valuetext", word);
   byId(`slice-words-${pane.side}`).textContent = word;
 }
