@@ -73,7 +73,7 @@ def test_a_fit_tells_the_error_it_predicts_and_grows_away_from_the_pairs(as_user
     client = as_user(frames[0].project.created_by)
     pairs = pairs_of(TRUTH, 6, noise=0.5)
     middle = np.mean([pair["target"] for pair in pairs], axis=0)
-    away = [(middle + [distance, 0.0, 0.0]).tolist() for distance in (0.0, 100.0, 1000.0)]
+    away = [(middle + np.array([distance, 0.0, 0.0])).tolist() for distance in (0.0, 100.0, 1000.0)]
     asked = {k: v for k, v in body(frames, pairs).items() if k != "method"}
     found = client.post(f"{URL}fit/", asked | {"predict_at": away}, format="json").json()
     near, further, furthest = found["predicted_u95_um"]
