@@ -121,7 +121,9 @@ function showControls(pane) {
 }
 
 function wirePane(side) {
-  const pane = new Pane(side, config.panes[side], handlers);
+  // The finer image of the two says how near one may go: it may be laid over the other.
+  const finest = Math.min(...SIDES.flatMap((name) => config.panes[name].spacing));
+  const pane = new Pane(side, config.panes[side], handlers, finest / 64);
   panes[side] = pane;
   pane.tableDigits = digitsFor(Math.min(...pane.config.spacing) / 10);
   pane.layers.push((ctx) => { if (side === "target" && on.map) errors.draw(ctx, pane); }, (ctx) => marks.draw(ctx, pane));
