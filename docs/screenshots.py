@@ -5,7 +5,8 @@
     python docs/screenshots.py 8123 DATA_ROOT lab.json
 
 ``DATA_ROOT`` is that of the demo, ``FILES`` the folder of real instrument files.  The pictures are written to
-``docs/_static``, with a palette of 128 colours to keep them small.
+``docs/_static``, with a palette of 128 colours to keep them small.  The images that are registered are made with the
+tools of the browser tests.
 """
 
 from __future__ import annotations
@@ -17,10 +18,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
 HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+from tests.e2e.phantoms import Rest  # noqa: E402 - after the path
+from tests.e2e.register_page import SECTION_AT, make_section, section_truth  # noqa: E402
+
 FIBRES = HERE.parent / "fixtures" / "fibres" / "fibers_150x150x150.tif"
 SIZE = {"width": 1280, "height": 800}
 COLOURS = 128
@@ -62,6 +68,33 @@ def take_lab(page: Page, address: str, lab: dict[str, str]) -> None:
     keep(page, "admin")
 
 
+def take_register(page: Page, address: str, name: str, password: str) -> None:
+    """Register a real volume of fibres with a made section through it: six typed pairs, one of them wrong."""
+    page.goto(address + make_section(Rest(address, name, password)))
+    page.wait_for_selector("#register[data-ready]")
+    ends = np.column_stack([SECTION_AT, np.zeros(len(SECTION_AT))])
+    places = (
+        ends @ section_truth()[:3, :3].T + section_truth()[:3, 3] + np.random.default_rng(1).normal(0, 0.3, ends.shape)
+    )
+    ends[5] += [7.0, -4.0, 0.0]
+    page.locator("#error-all").fill("0.5")
+    for number, (place, end) in enumerate(zip(places, ends, strict=True), start=1):
+        page.locator("#pair-add").click()
+        for side, point in (("source", place), ("target", end)):
+            page.get_by_label(f"pair {number}, {side}").fill(", ".join(f"{value:.2f}" for value in point))
+            page.get_by_label(f"pair {number}, {side}").press("Tab")
+    page.locator("#fit").click()
+    page.get_by_role("button", name="Reject pair 6").click()
+    page.get_by_text("Fitted. Look at the overlay").wait_for()
+    page.get_by_role("button", name="Show pair 3 in both panes").click()
+    page.locator("#map").click()
+    page.wait_for_selector("#map-legend:not([hidden])")
+    page.locator("#slice-target").blur()
+    page.evaluate("window.scrollTo(0, 0)")
+    page.wait_for_selector("#pane-target[data-busy=false]")
+    keep(page, "register")
+
+
 def take(page: Page, address: str) -> None:
     """Walk through the study and keep the pages on the way."""
     page.get_by_role("link", name="Effective thermal conductivity").first.click()
@@ -99,6 +132,8 @@ def main() -> None:
         page = browser.new_context(viewport=SIZE, color_scheme="light").new_page()
         log_in(page, address, data_root, "admin")
         take_lab(page, address, json.loads(Path(sys.argv[3]).read_text()))
+        accounts = json.loads((data_root / "demo-accounts.json").read_text())
+        take_register(page, address, "admin", accounts["admin"])
         browser.close()
 
 

@@ -50,9 +50,9 @@ def joining(turn: np.ndarray, source: np.ndarray, target: np.ndarray) -> np.ndar
 class Rest:
     """A caller of the REST surface."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, name: str = "ada", password: str = PASSWORD) -> None:
         self.address, self.session = address, requests.Session()
-        answer = self.post("auth/token/", username="ada", password=PASSWORD, name="viewer tests", scope="write")
+        answer = self.post("auth/token/", username=name, password=password, name="viewer tests", scope="write")
         self.session.headers["Authorization"] = f"Token {answer['token']}"
 
     def post(self, path: str, **body: Any) -> Any:

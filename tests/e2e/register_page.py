@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tifffile
+from scipy.ndimage import map_coordinates
 
 from tests.e2e.browser import Visitor
 from tests.e2e.phantoms import (
@@ -42,7 +45,7 @@ def truth() -> np.ndarray:
 def dots(shape: tuple[int, int, int], um: float, at_um: np.ndarray, dark: int, bright: int) -> np.ndarray:
     """A plane with round dots of 2 um about given places."""
     rows, columns = np.mgrid[: shape[1], : shape[2]] * um
-    field = sum(np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / 8.0) for x, y in at_um)
+    field = sum(np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / 8.0) for x, y, *_ in at_um)
     return (dark + (bright - dark) * np.clip(field, 0.0, 1.0)).astype(np.uint16)[None]
 
 
@@ -62,19 +65,48 @@ def make_pair(rest: Rest) -> MadePair:
     project = rest.post("projects/", name="Made pairs")
     specimen = rest.post("specimens/", project=project["id"], name="Made coupon")
     there = np.column_stack([DOTS_UM, np.zeros(len(DOTS_UM))]) @ truth()[:3, :3].T + truth()[:3, 3]
+    bright = dots(SOURCE_SHAPE, SOURCE_UM, DOTS_UM, DARK, BRIGHT)
+    dark = dots(TARGET_SHAPE, TARGET_UM, there, BRIGHT, DARK)
     rows = {
-        "source": rest.image(specimen, "made source", dots(SOURCE_SHAPE, SOURCE_UM, DOTS_UM, DARK, BRIGHT), SOURCE_UM),
-        "target": rest.image(
-            specimen, "made target", dots(TARGET_SHAPE, TARGET_UM, there[:, :2], BRIGHT, DARK), TARGET_UM
-        ),
+        "source": rest.image(specimen, "made source", bright, SOURCE_UM),
+        "target": rest.image(specimen, "made target", dark, TARGET_UM),
         "coarse": rest.image(specimen, "made coarse", phantom(SHAPE, COARSE_AT), COARSE_UM),
         "fine": rest.image(specimen, "made fine", phantom(SHAPE, FINE_AT), FINE_UM),
-        "bare": rest.image(specimen, "made bare", phantom(SHAPE, COARSE_AT), None),
+        "plain": rest.image(specimen, "made plain", dark[:, :300, :400], SOURCE_UM),
     }
     turn = turned((1.0, 2.0, 3.0), 30.0)
     rest.join(rows["fine"], rows["coarse"], joining(turn, place(FINE_AT, FINE_UM), place(COARSE_AT, COARSE_UM)))
     frames = {name: row["frame"] for name, row in rows.items() if row["frame"]}
     return MadePair({name: row["id"] for name, row in rows.items()}, frames)
+
+
+FIBRES = Path(__file__).resolve().parents[2] / "fixtures" / "fibres" / "fibers_150x150x150.tif"
+SECTION_SHAPE, SECTION_UM = (200, 240), 0.6
+# Places of the section, um: fibres that can be told apart.
+SECTION_AT = np.array([[20.0, 20.0], [120.0, 24.0], [70.0, 60.0], [26.0, 98.0], [118.0, 96.0], [92.0, 40.0]])
+
+
+def section_truth() -> np.ndarray:
+    """The rigid map from the section's frame to that of the volume, oblique to its axes."""
+    middle = np.array([SECTION_SHAPE[1] / 2 * SECTION_UM, SECTION_SHAPE[0] / 2 * SECTION_UM, 0.0])
+    return joining(turned((1.0, -0.6, 0.3), 14.0), middle, np.array([74.5, 74.5, 74.5]))
+
+
+def make_section(rest: Rest) -> str:
+    """A real volume of fibres and a made section through it with contrast turned round; the address of their page."""
+    volume = tifffile.imread(FIBRES)
+    rows, columns = np.mgrid[: SECTION_SHAPE[0], : SECTION_SHAPE[1]] * SECTION_UM
+    points = (
+        np.stack([columns, rows, np.zeros_like(rows)], axis=-1) @ section_truth()[:3, :3].T + section_truth()[:3, 3]
+    )
+    found = map_coordinates(volume.astype(np.float64), np.moveaxis(points[..., ::-1], -1, 0), order=1, mode="nearest")
+    noise = np.random.default_rng(0).normal(0.0, 4.0, found.shape)
+    section = np.clip(255.0 * (1.0 - found / float(volume.max())) + noise, 0, 255).astype(np.uint8)
+    project = rest.post("projects/", name="Fibres, registered")
+    specimen = rest.post("specimens/", project=project["id"], name="Fibre coupon")
+    source = rest.image(specimen, "Fibres, X-ray volume", volume, 1.0)
+    target = rest.image(specimen, "Made section", section[None], SECTION_UM)
+    return f"/register/?source={source['id']}&target={target['id']}"
 
 
 def opened(visitor: Visitor, path: str) -> Any:
@@ -104,7 +136,8 @@ def on_page(page: Any, side: str, point: np.ndarray) -> tuple[float, float]:
     x, y = pane(
         page,
         side,
-        "const box = p.canvas.getBoundingClientRect(); const at = p.toCanvas(x); return [box.left + at[0], box.top + at[1]];",
+        "const box = p.canvas.getBoundingClientRect(); const [right, down] = p.toCanvas(x);"
+        "return [box.left + right, box.top + down];",
         np.asarray(point, np.float64).tolist(),
     )
     return float(np.floor(x)), float(np.floor(y))

@@ -70,6 +70,44 @@ def test_the_same_fit_is_shown_before_anything_is_stored(as_user, frames):
         assert shown.json()[name] == made[name], name
 
 
+def test_a_fit_tells_the_error_it_predicts_and_grows_away_from_the_pairs(as_user, frames):
+    client = as_user(frames[0].project.created_by)
+    pairs = pairs_of(TRUTH, 6, noise=0.5)
+    middle = np.mean([pair["target"] for pair in pairs], axis=0)
+    away = [(middle + np.array([distance, 0.0, 0.0])).tolist() for distance in (0.0, 100.0, 1000.0)]
+    asked = {k: v for k, v in body(frames, pairs).items() if k != "method"}
+    found = client.post(f"{URL}fit/", asked | {"predict_at": away}, format="json").json()
+    near, further, furthest = found["predicted_u95_um"]
+    assert near < further < furthest
+    # GUM 5.1.2 by hand: the covariance of the mapped point, its longest half axis at 95 %
+    covariance, matrix = np.array(found["covariance"]), np.array(found["matrix"])
+    source = np.linalg.solve(matrix, [*away[2], 1.0])
+    gain = np.kron(np.eye(3), source)
+    largest = np.linalg.eigvalsh(gain @ covariance @ gain.T)[-1]
+    assert furthest == pytest.approx(found["factor_95"] * np.sqrt(largest))
+    assert found["factor_95"] == pytest.approx(np.sqrt(3 * stats.f.ppf(0.95, 3, found["degrees_of_freedom"])))
+    assert found["decomposition"]["angle_deg"] == pytest.approx(np.degrees(0.6), abs=1.0)
+
+
+def test_a_fit_without_covariance_predicts_no_error(as_user, frames):
+    pairs = pairs_of(TRUTH, 3, noise=0.5)
+    asked = {k: v for k, v in body(frames, pairs, kind="similarity").items() if k != "method"}
+    client = as_user(frames[0].project.created_by)
+    found = client.post(f"{URL}fit/", asked | {"predict_at": [[0, 0, 0]]}, format="json").json()
+    assert found["covariance"] is None
+    assert found["predicted_u95_um"] is None
+    assert found["factor_95"] is None
+
+
+@pytest.mark.parametrize("points", [[], [[0, 0]], [[0, 0, 1e300]], "none"])
+def test_points_to_predict_at_that_are_none_are_refused(as_user, frames, points):
+    asked = {k: v for k, v in body(frames, pairs_of(TRUTH, 6)).items() if k != "method"}
+    client = as_user(frames[0].project.created_by)
+    answer = client.post(f"{URL}fit/", asked | {"predict_at": points}, format="json")
+    assert answer.status_code == 400
+    assert next(iter(answer.json()["errors"])).startswith("predict_at")
+
+
 def test_a_wrong_pair_is_pointed_out_and_rejecting_it_makes_a_new_version(as_user, frames):
     client = as_user(frames[0].project.created_by)
     pairs = pairs_of(TRUTH, 8, noise=0.2)

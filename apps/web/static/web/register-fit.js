@@ -39,14 +39,14 @@ export class Fit extends Known {
     const index = this.ids.indexOf(id);
     if (index < 0) return null;
     const [residual, left] = [this.answer.residuals_um[index], this.answer.leave_one_out_um[index]];
-    const suspect = this.suspects.includes(id) ? `Suspect: ${this.why(id)}` : undefined;
+    const suspect = this.suspects.includes(id) ? "Suspect, see above" : undefined;
     return { residual: length(residual), left: left === null ? "" : length(left), suspect };
   }
 
   why(id) {
     const left = this.answer.leave_one_out_um[this.ids.indexOf(id)];
     const others = this.answer.leave_one_out_um.filter((value, index) => value !== null && !this.suspects.includes(this.ids[index])).sort((a, b) => a - b);
-    const usual = others.length ? ` (${length(others[Math.floor(others.length / 2)])} for the pair in the middle of the others)` : "";
+    const usual = others.length ? ` (the others: ${length(others[Math.floor(others.length / 2)])} in the median)` : "";
     return left === null
       ? "a robust fit of the others passes it by"
       : `a robust fit passes it by; the map of the other pairs misses it by ${length(left)}${usual}`;

@@ -69,7 +69,7 @@ export class ErrorMap {
     const [left, top] = spot(-0.5, -0.5);
     const [end, foot] = spot(grid.columns - 0.5, grid.rows - 0.5);
     ctx.save();
-    ctx.globalAlpha = 0.42;
+    ctx.globalAlpha = 0.34;
     ctx.imageSmoothingEnabled = true;
     ctx.drawImage(this.canvas, left, top, end - left, foot - top);
     ctx.globalAlpha = 1;

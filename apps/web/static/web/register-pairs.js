@@ -188,8 +188,8 @@ export class Table {
     row.residual = made("td", { className: "cs-num" });
     row.left = made("td", { className: "cs-num" });
     row.said = made("div", { className: "cr-suspect" });
-    row.element = made("tr", {}, row.number, made("td", {}, row.source), made("td", {}, row.target), made("td", {}, error),
-      made("td", {}, state, reason), row.residual, row.left, made("td", { className: "cr-acts" }, show, " ", remove, row.said));
+    row.element = made("tr", {}, row.number, made("td", {}, row.source), made("td", {}, row.target), row.residual, row.left,
+      made("td", {}, error), made("td", {}, state, reason), made("td", { className: "cr-acts" }, show, " ", remove, row.said));
     row.element.dataset.pair = String(id);
     return row;
   }

@@ -56,8 +56,9 @@ function tinted(bitmap, colour) {
 }
 
 export class Pane {
-  constructor(side, config, on) {
-    Object.assign(this, { side, config, on, layers: [], over: null, shows: "both", held: null, byKey: false });
+  // `least`: the shortest length that a pixel may have, um.
+  constructor(side, config, on, least) {
+    Object.assign(this, { side, config, on, least, layers: [], over: null, shows: "both", held: null, byKey: false });
     this.canvas = document.getElementById(`pane-${side}`);
     this.ctx = this.canvas.getContext("2d");
     this.settings = { low: config.window[0], high: config.window[1], c: 0, t: 0 };
@@ -135,8 +136,7 @@ export class Pane {
     const { at } = this.view;
     const normal = this.axes[2];
     at[normal] = this.#sliceAt(at[normal]) * this.config.spacing[normal];
-    const finest = Math.min(...this.config.spacing);
-    this.view.scale = Math.min(Math.max(this.view.scale, finest / 64), this.#wholeScale() * MOST_SCALE);
+    this.view.scale = Math.min(Math.max(this.view.scale, this.least), this.#wholeScale() * MOST_SCALE);
     for (const axis of this.axes.slice(0, 2)) at[axis] = Math.min(Math.max(at[axis], 0), this.extent[axis]);
   }
 

@@ -115,13 +115,15 @@ function showControls(pane) {
   slider.max = pane.slices - 1;
   slider.value = pane.slice;
   slider.disabled = pane.slices === 1;
-  const word = pane.slices > 1 ? `${pane.slice + 1} of ${pane.slices}` : "one plane";
+  const word = pane.slices > 1 ? `${pane.slice + 1} of ${pane.slices}` : "";
   slider.setAttribute("aria-valuetext", word);
   byId(`slice-words-${pane.side}`).textContent = word;
 }
 
 function wirePane(side) {
-  const pane = new Pane(side, config.panes[side], handlers);
+  // The finer image of the two says how near one may go: it may be laid over the other.
+  const finest = Math.min(...SIDES.flatMap((name) => config.panes[name].spacing));
+  const pane = new Pane(side, config.panes[side], handlers, finest / 64);
   panes[side] = pane;
   pane.tableDigits = digitsFor(Math.min(...pane.config.spacing) / 10);
   pane.layers.push((ctx) => { if (side === "target" && on.map) errors.draw(ctx, pane); }, (ctx) => marks.draw(ctx, pane));
@@ -201,7 +203,6 @@ async function fitNow() {
   try {
     fit = new Fit(await ask(config.fit, asking, config.token), ids, key);
     body = asking;
-    byId("fit-suspects").focus?.();
   } catch (error) {
     fit = null;
     refused(`Refused. ${refusal(error, pairs, ids)}`);
@@ -215,7 +216,7 @@ async function fitNow() {
 function showFit() {
   const stale = fit && fit.key !== pairs.key;
   byId("results").hidden = !fit;
-  byId("results").classList.toggle("cr-stale", Boolean(stale));
+  byId("fit-suspects").replaceChildren(...(fit?.suspects ?? []).filter((id) => pairs.find(id)).map(suspect));
   if (!fit) return;
   byId("fit-stale").hidden = !stale;
   byId("fit-facts").replaceChildren(...told(fit).flatMap(([term, words]) => {
@@ -224,7 +225,6 @@ function showFit() {
     dd.textContent = words;
     return [dt, dd];
   }));
-  byId("fit-suspects").replaceChildren(...fit.suspects.filter((id) => pairs.find(id)).map(suspect));
 }
 
 function suspect(id) {
