@@ -143,6 +143,12 @@ def counted_miss(row: Found) -> Miss | None:
     return None if row.predicted is None else miss_of(row)
 
 
+def path_of(row: Found) -> list[str]:
+    """Ids of the transforms of the prediction that counts."""
+    steps = row.path if row.targeting is None else row.targeting.path
+    return [str(step["transform"]) for step in steps]
+
+
 def _miss(row: Found, prediction: Found | Targeting) -> Miss:
     offset = np.array(row.point, np.float64) - np.array(prediction.predicted, np.float64)
     if prediction.covariance is None:

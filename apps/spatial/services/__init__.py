@@ -9,6 +9,7 @@ from apps.spatial.services.joins import join_frames
 from apps.spatial.services.mounts import create_mount, end_mount
 from apps.spatial.services.rois import create_roi
 from apps.spatial.services.stage import place_on_stage
+from apps.spatial.services.starts import ensure_start, known_start
 from apps.spatial.services.transforms import add_transform, create_transform, prepare_transform
 
 __all__ = [
@@ -18,8 +19,10 @@ __all__ = [
     "create_roi",
     "create_transform",
     "end_mount",
+    "ensure_start",
     "ensure_state_frame",
     "join_frames",
+    "known_start",
     "open_calibrated_frame",
     "open_frame",
     "override_transform",
