@@ -33,7 +33,8 @@ def missing_start(resolved: Resolved) -> Filling | None:
     ports = {port.name for port in resolved.spec.inputs}
     wanted = _wanted(resolved.params, ports)
     given = {"initial", *PORTS} & set(resolved.inputs)
-    images = [rows[0] for port in ("moving", "fixed") if (rows := resolved.rows.get(port))]
+    rows = [resolved.rows.get(port, [None])[0] for port in ("moving", "fixed")]
+    images = [row for row in rows if isinstance(row, Image)]
     frames = _frames(images)
     if not wanted or given or frames is None:
         return None
@@ -52,9 +53,9 @@ def _wanted(params: Mapping[str, Any], ports: set[str]) -> list[str]:
     return [port for port in asked.get(str(params.get("start")), []) if port in ports]
 
 
-def _frames(images: Sequence[Any]) -> tuple[Frame, Frame] | None:
+def _frames(images: Sequence[Image]) -> tuple[Frame, Frame] | None:
     """The frames of the moving and of the fixed image, where both have one and they are two."""
-    frames = [frame for image in images if isinstance(image, Image) and (frame := frame_of(image))]
+    frames = [frame for image in images if (frame := frame_of(image))]
     if len(frames) != 2 or frames[0].pk == frames[1].pk:
         return None
     return frames[0], frames[1]

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from django.db.models import Model
+
 from analyses.sdk.contract import Cost
 from apps.analysis import resolve
 from apps.analysis.models import MethodStatus
@@ -92,7 +94,7 @@ def submit(
 
 def _with_start(resolved: resolve.Resolved, port: str, start: Transform) -> resolve.Resolved:
     """The submission with a start that the server gives: an input like any other, in the key and in the lineage."""
-    rows = {**resolved.rows, port: [start]}
+    rows: dict[str, list[Model]] = {**resolved.rows, port: [start]}
     described = resolve.describe_inputs(resolved.spec, rows)
     return replace(resolved, inputs={**resolved.inputs, port: str(start.pk)}, rows=rows, described=described)
 

@@ -5,6 +5,7 @@ from apps.spatial.services.decisions import accept_transform, override_transform
 from apps.spatial.services.events import record_specimen_event
 from apps.spatial.services.found import record_found, send_roi
 from apps.spatial.services.frames import ensure_state_frame, open_frame
+from apps.spatial.services.imports import import_transform
 from apps.spatial.services.joins import join_frames
 from apps.spatial.services.mounts import create_mount, end_mount
 from apps.spatial.services.rois import create_roi
@@ -21,6 +22,7 @@ __all__ = [
     "end_mount",
     "ensure_start",
     "ensure_state_frame",
+    "import_transform",
     "join_frames",
     "known_start",
     "open_calibrated_frame",
