@@ -127,6 +127,44 @@ def _along(point: Floats, path: Sequence[UncertainMap]) -> tuple[Floats, Matrix,
     return here, linear, gains
 
 
+def composed(path: Sequence[UncertainMap]) -> tuple[Matrix, Floats]:
+    """Return a path as one map, with the covariance of its entries.
+
+    With ``M = S_n ... S_1`` and a step ``S = T``, the upper block of ``dM`` is ``L dT R``, where L is the linear part
+    of what comes after the step and R what comes before; a step taken backwards has ``dS = -T^-1 dT T^-1``.  Row by
+    row, ``vec(L dT R) = (L (x) R^T) vec(dT)``.
+
+    Parameters
+    ----------
+    path : sequence of UncertainMap
+        At least one step, in the order they are taken.
+
+    Returns
+    -------
+    matrix : ndarray, 4 x 4
+    covariance : ndarray, 12 x 12
+        Errors of one name are one random vector wherever it appears.
+    """
+    taken = [_taken(step) for step in path]
+    draws = _draws([path])
+    gains = {name: np.zeros((_ENTRIES, _ENTRIES)) for name in draws}
+    for index, step in enumerate(path):
+        before, after = np.eye(4), np.eye(4)
+        for matrix in taken[:index]:
+            before = matrix @ before
+        for matrix in taken[index + 1 :]:
+            after = matrix @ after
+        left, right = after[:3, :3], before
+        if step.backwards:
+            left, right = -left @ taken[index][:3, :3], taken[index] @ before
+        gains[step.error] += np.kron(left, right.T)
+    whole = np.eye(4)
+    for matrix in taken:
+        whole = matrix @ whole
+    total = sum((gain @ draws[name] @ gain.T for name, gain in gains.items()), np.zeros((_ENTRIES, _ENTRIES)))
+    return whole, (total + total.T) / 2.0
+
+
 def distance_with_error(first: npt.ArrayLike, second: npt.ArrayLike, covariance: npt.ArrayLike) -> tuple[float, float]:
     """Return the distance of two points and its standard uncertainty, um, to first order.
 

@@ -42,8 +42,9 @@ def relation(one: Mapping[str, Any], other: Mapping[str, Any]) -> npt.NDArray[np
 def same_grid(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     """True if samples of equal index lie on each other: one frame serves both images."""
     found = relation(one, other)
-    exact = not one["grid"]["u_um"] and not other["grid"]["u_um"] if found is not None else False
-    if not exact or not np.array_equal(found, np.eye(4)) or one["handedness"] != other["handedness"]:
+    if found is None or not np.array_equal(found, np.eye(4)) or one["handedness"] != other["handedness"]:
+        return False
+    if one["grid"]["u_um"] or other["grid"]["u_um"]:
         return False
     return _sizes(one, "yx") == _sizes(other, "yx")
 

@@ -17,6 +17,7 @@ from apps.spatial.models import (
     Landmark,
     Mount,
     Roi,
+    Targeting,
     Transform,
     TransformDecision,
     TransformOverride,
@@ -141,6 +142,12 @@ class TransformDecisionAdmin(SpatialAdmin):
 class TransformOverrideAdmin(SpatialAdmin):
     list_display = ("transform", "state", "decided_by", "created_at")
     list_select_related = ("transform", "state", "decided_by")
+
+
+@admin.register(Targeting)
+class TargetingAdmin(SpatialAdmin):
+    list_display = ("roi", "mount", "u95_um", "created_at")
+    list_select_related = ("roi", "mount")
 
 
 @admin.register(Found)

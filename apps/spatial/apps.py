@@ -48,8 +48,9 @@ class SpatialConfig(AppConfig):
             project="transform__project_id",
         )
         register(m.Roi, kind="entity", type="corr:Roi", url_name="roi-detail", project="project_id")
+        register(m.Targeting, kind="entity", type="corr:Targeting", url_name=None, project="roi__project_id")
         register(m.Found, kind="entity", type="corr:Found", url_name="found-detail", project="roi__project_id")
-        for decision in (m.TransformDecision, m.TransformOverride, m.Found):
+        for decision in (m.TransformDecision, m.TransformOverride, m.Targeting, m.Found):
             triggers.register(triggers.Guard(decision._meta.db_table, ("id",)))
         exempt(m.FrameExtent, "a part of its frame, written with it from the image's shape and spacing")
         exempt(m.Landmark, "a part of its transform, recorded with it as what was typed by hand")

@@ -36,7 +36,7 @@ def list_rois(user: access.Caller) -> QuerySet[Roi]:
 def list_events(user: access.Caller) -> QuerySet[SpecimenEvent]:
     """Events, each with the id of the first transform of its piece as ``transform_id`` (null without one)."""
     first = Transform.objects.filter(
-        method=Transform.Method.GEOMETRY,
+        method__in=(Transform.Method.GEOMETRY, Transform.Method.LANDMARKS),
         source__kind=Frame.Kind.STATE,
         source__specimen=OuterRef("child"),
         target__specimen=OuterRef("specimen"),

@@ -15,7 +15,7 @@ from scipy import stats
 
 from apps.projects import access
 from apps.provenance import selectors as ledger
-from apps.spatial.models import Found, Roi
+from apps.spatial.models import Found, Roi, Targeting
 
 Floats = npt.NDArray[np.float64]
 
@@ -80,7 +80,7 @@ class History:
 
 def list_found(user: access.Caller) -> QuerySet[Found]:
     """Found positions of the regions the caller may see."""
-    return access.visible(Found.objects.select_related("roi").defer("roi__geometry"), user)
+    return access.visible(Found.objects.select_related("roi", "targeting").defer("roi__geometry"), user)
 
 
 def history_between(source: uuid.UUID | None, target: uuid.UUID, rows: QuerySet[Found] | None = None) -> History | None:
@@ -96,15 +96,15 @@ def history_between(source: uuid.UUID | None, target: uuid.UUID, rows: QuerySet[
     Returns
     -------
     History or None
-        None where nothing was found with a prediction that still stands.  A later registration between the two starts
-        from ``correction`` after the stage transform, within ``covariance``.
+        None where nothing was found with a prediction that still stands; that with which the stage was driven counts,
+        if it is known.  A later registration between the two starts from ``correction`` after the stage transform,
+        within ``covariance``.
     """
-    wanted = (Found.objects.all() if rows is None else rows).filter(
-        source_instrument=source, instrument=target, predicted__isnull=False
-    )
-    found = list(wanted.order_by("created_at"))
+    wanted = (Found.objects.all() if rows is None else rows).filter(source_instrument=source, instrument=target)
+    found = list(wanted.select_related("targeting").order_by("created_at"))
     stale = ledger.is_stale([row.pk for row in found])
-    return summarise(source, target, [miss_of(row) for row in found if row.pk not in stale])
+    misses = [counted_miss(row) for row in found if row.pk not in stale]
+    return summarise(source, target, [miss for miss in misses if miss is not None])
 
 
 def histories(rows: Iterable[Found]) -> list[History]:
@@ -116,19 +116,45 @@ def histories(rows: Iterable[Found]) -> list[History]:
     given = list(rows)
     stale = ledger.is_stale([row.pk for row in given])
     for row in given:
-        if row.predicted is not None and row.pk not in stale:
-            pairs.setdefault((row.source_instrument_id, row.instrument_id), []).append(miss_of(row))
+        miss = None if row.pk in stale else counted_miss(row)
+        if miss is not None:
+            pairs.setdefault((row.source_instrument_id, row.instrument_id), []).append(miss)
     found = [summarise(source, target, misses) for (source, target), misses in pairs.items()]
     return sorted((one for one in found if one is not None), key=lambda one: -one.count)
 
 
 def miss_of(row: Found) -> Miss:
-    """Return by how much a prediction missed; the row has one."""
-    offset = np.array(row.point, np.float64) - np.array(row.predicted, np.float64)
-    if row.covariance is None:
+    """Return by how much the prediction of the time when it was found missed; the row has one."""
+    return _miss(row, row)
+
+
+def targeted_miss(row: Found) -> Miss | None:
+    """Return by how much the prediction missed with which the region was sent there; None if it was not sent."""
+    return None if row.targeting is None else _miss(row, row.targeting)
+
+
+def counted_miss(row: Found) -> Miss | None:
+    """Return the miss that a pair of instruments is judged by: of the prediction the stage was driven by, if known.
+
+    What was learned after the region was sent there would make predictions look better than they were.
+    """
+    if row.targeting is not None:
+        return targeted_miss(row)
+    return None if row.predicted is None else miss_of(row)
+
+
+def path_of(row: Found) -> list[str]:
+    """Ids of the transforms of the prediction that counts."""
+    steps = row.path if row.targeting is None else row.targeting.path
+    return [str(step["transform"]) for step in steps]
+
+
+def _miss(row: Found, prediction: Found | Targeting) -> Miss:
+    offset = np.array(row.point, np.float64) - np.array(prediction.predicted, np.float64)
+    if prediction.covariance is None:
         return Miss(row, offset, None, 0)
-    covariance = np.array(row.covariance, np.float64) + (row.u_um or 0.0) ** 2 * np.eye(3)
-    freedom = math.inf if row.degrees_of_freedom is None else float(row.degrees_of_freedom)
+    covariance = np.array(prediction.covariance, np.float64) + (row.u_um or 0.0) ** 2 * np.eye(3)
+    freedom = math.inf if prediction.degrees_of_freedom is None else float(prediction.degrees_of_freedom)
     return Miss(row, offset, *_probability(offset, covariance, freedom))
 
 
@@ -181,4 +207,4 @@ def _together(misses: Sequence[Miss]) -> float | None:
 
 def found_of(roi: Roi) -> QuerySet[Found]:
     """Found positions of one region, the newest first."""
-    return roi.found.all()
+    return roi.found.select_related("targeting")

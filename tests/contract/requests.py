@@ -239,6 +239,7 @@ ADMIN: dict[str, Build] = {
 # Things behind an address, where it is not the one that the address is named after.
 TARGETS = {
     "POST transforms/{pk}/override/": "accepted",
+    "GET frames/{pk}/napari/": "image_frame",
     "POST acquisitions/{pk}/files/": "empty",
     "POST acquisitions/{pk}/preview/": "waiting",
     "POST acquisitions/{pk}/ingest/": "waiting",

@@ -11,6 +11,10 @@ WHEN = "2024-06-01T12:00:00Z"
 MATRIX = [[1.0, 0.0, 0.0, 1.0], [0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0], [0.0, 0.0, 0.0, 1.0]]
 POINT = {"type": "point", "coordinates": [1.0, 2.0, 3.0]}
 PAIRS = [{"source": [x, y, 0.0], "target": [x + 5.0, y, 0.0]} for x, y in ((0.0, 0.0), (10.0, 0.0), (0.0, 10.0))]
+ITK = (
+    "#Insight Transform File V1.0\n#Transform 0\nTransform: TranslationTransform_double_3_3\nParameters: 1 2 3\n"
+    "FixedParameters:\n"
+)
 Build = Callable[[World], Any]
 
 
@@ -24,6 +28,12 @@ BODIES: dict[str, Build | None] = {
         "kind": "translation",
         "method": "manual",
         "matrix": MATRIX,
+    },
+    "POST transforms/import/": lambda w: {
+        "source": w.id("frame"),
+        "target": w.id("target"),
+        "format": "itk",
+        "file": ITK,
     },
     "POST transforms/fit/": lambda w: {
         "source": w.id("frame"),
@@ -41,6 +51,7 @@ BODIES: dict[str, Build | None] = {
 
 QUERIES: dict[str, Callable[[World], str]] = {
     "GET frames/{pk}/paths/": lambda w: f"?to={w.id('frame')}",
+    "GET frames/{pk}/napari/": lambda w: f"?images={w.id('image')}",
     "GET frames/{pk}/near/": lambda w: "?point=1,2,3&radius_um=5",
     "GET rois/{pk}/targeting/": lambda w: f"?mount={w.id('mount')}",
     "GET /view/": lambda w: f"?images={w.id('image')}",

@@ -300,7 +300,7 @@ def _images(world: World) -> None:
     measured = _acquisition(world, None, seed=0)
     receive_files(actor=done.created_by, acquisition=measured, files=[(f"{CANARY}.msa", "text/plain", [SPECTRUM])])
     _execute(start_ingest(actor=world.users["manager"], acquisition=measured), "succeeded")
-    world.things |= {"spectrum": Image.objects.get(acquisition=measured)}
+    world.things |= {"spectrum": Image.objects.get(acquisition=measured), "image_frame": world.image.frame}
 
 
 def _execute(job: Job, status: str) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from django.db import IntegrityError, transaction
 
+from analyses.sdk.propagation import UncertainMap, propagate
 from apps.catalog.models import Specimen, SpecimenEvent
 from apps.provenance import selectors as ledger
 from apps.provenance.models import Edge, Event
@@ -25,6 +26,10 @@ EVENTS, MOUNTS, FRAMES = "/api/v1/specimen-events/", "/api/v1/mounts/", "/api/v1
 POSE = [[0.0, -1.0, 0.0, 10.0], [1.0, 0.0, 0.0, 20.0], [0.0, 0.0, 1.0, -30.0], [0.0, 0.0, 0.0, 1.0]]
 CUT = {"type": "box", "coordinates": [[0, 0, 0], [5, 5, 10]]}
 NOON = "2024-05-01T12:00:00Z"
+PAIRS = [
+    {"source": p, "target": [10.0 - p[1], 20.0 + p[0], p[2] - 30.0], "u_um": 0.5}
+    for p in ([0.0, 0.0, 0.0], [8.0, 0.0, 0.0], [0.0, 6.0, 0.0], [0.0, 0.0, 4.0])
+]
 
 
 def event(specimen, /, **changes):
@@ -69,6 +74,56 @@ def test_a_lift_out_makes_child_frames_and_the_first_transform(as_user):
     assert client.post(f"/api/v1/transforms/{transform.pk}/accept/", {}).status_code == 200
 
 
+def lifted(as_user, **geometry):
+    """The transform of a lamella that was lifted out."""
+    specimen = SpecimenFactory()
+    made = as_user(specimen.created_by).post(EVENTS, event(specimen, child={"name": "lamella"}, geometry=geometry))
+    assert made.status_code == 201, made.content
+    return Transform.objects.get(pk=made.json()["transform"])
+
+
+def test_the_error_of_a_pose_is_that_of_its_shift_and_of_turns_about_the_cut(as_user):
+    cut = {"type": "box", "coordinates": [[0, 10, -40], [10, 20, -20]]}
+    transform = lifted(as_user, **cut, pose=POSE, u_um=2.0, u_deg=3.0)
+    step = UncertainMap(np.reshape(transform.matrix, (4, 4)), np.array(transform.covariance), "pose")
+    # the middle of the cut, (5, 15, -30) in the parent, is (-5, 5, 0) in the piece: no turn moves it
+    middle, away = propagate([[-5.0, 5.0, 0.0], [35.0, 5.0, 0.0]], [step]).covariances
+    assert np.allclose(middle, 4.0 * np.eye(3))
+    moved_by = (40.0 * np.radians(3.0)) ** 2
+    assert np.allclose(away, np.diag([4.0 + moved_by, 4.0, 4.0 + moved_by]))
+
+
+def test_a_cut_alone_gives_the_piece_its_middle_and_the_axes_of_its_parent(as_user):
+    transform = lifted(as_user, type="box", coordinates=[[0, 10, -40], [10, 20, -20]], u_um=1.5)
+    assert np.allclose(np.reshape(transform.matrix, (4, 4))[:3, 3], [5, 15, -30])
+    assert (transform.method, transform.kind) == ("geometry", "rigid")
+    assert "middle of the cut" in transform.no_residual_reason
+    assert transform.covariance[3][3] == pytest.approx(2.25)
+    assert lifted(as_user, type="point", coordinates=[1, 2, 3]).covariance is None, "no error was stated"
+
+
+def test_landmarks_of_a_lift_out_are_fitted_and_stay(as_user):
+    transform = lifted(as_user, landmarks=PAIRS)
+    assert np.allclose(np.reshape(transform.matrix, (4, 4)), POSE)
+    assert (transform.method, transform.landmarks.count()) == ("landmarks", 4)
+    assert transform.residual_um == pytest.approx(0, abs=1e-9)
+    assert transform.covariance is not None
+
+
+def test_landmarks_beside_a_pose_tell_its_residual(as_user):
+    off = [{**pair, "target": [pair["target"][0] + 1.0, *pair["target"][1:]]} for pair in PAIRS]
+    transform = lifted(as_user, pose=POSE, landmarks=off, u_um=1.0)
+    assert transform.matrix == [number for row in POSE for number in row]
+    assert transform.residual_um == pytest.approx(1.0)
+    assert (transform.method, transform.no_residual_reason) == ("geometry", "")
+
+
+def test_a_cut_off_piece_of_an_unknown_pose_has_no_transform(as_user):
+    specimen = SpecimenFactory()
+    body = event(specimen, kind="cut", child={"name": "half"}, geometry=CUT)
+    assert as_user(specimen.created_by).post(EVENTS, body).json()["transform"] is None
+
+
 def test_a_state_has_one_frame(as_user):
     specimen = SpecimenFactory()
     client = as_user(specimen.created_by)
@@ -108,6 +163,21 @@ def test_a_known_piece_is_placed_by_id(as_user):
         ({"geometry": {"pose": POSE, "angle": 3}, "child": {"name": "a"}}, "geometry"),
         ({"geometry": {}, "child": {"name": "a"}}, "geometry"),
         ({"geometry": {"pose_covariance": []}, "child": {"name": "a"}}, "geometry.pose_covariance"),
+        ({"geometry": {"pose": POSE, "u_um": -1}, "child": {"name": "a"}}, "geometry.u_um"),
+        ({"geometry": {"pose": POSE, "u_deg": 181}, "child": {"name": "a"}}, "geometry.u_deg"),
+        ({"geometry": {"pose": POSE, "u_um": "2"}, "child": {"name": "a"}}, "geometry.u_um"),
+        ({"geometry": {"u_um": 2}, "child": {"name": "a"}}, "geometry.u_um"),
+        (
+            {"geometry": {"pose": POSE, "pose_covariance": np.eye(12).tolist(), "u_um": 2}, "child": {"name": "a"}},
+            "geometry.u_um",
+        ),
+        ({"geometry": {"landmarks": PAIRS}}, "geometry.landmarks"),
+        ({"geometry": {"landmarks": PAIRS, "u_um": 2}, "child": {"name": "a"}}, "geometry.u_um"),
+        ({"geometry": {"landmarks": PAIRS[:2]}, "child": {"name": "a"}}, "geometry.landmarks"),
+        (
+            {"geometry": {"landmarks": [{"source": [1, 2], "target": [1, 2, 3]}]}, "child": {"name": "a"}},
+            "geometry.landmarks.0.source",
+        ),
         ({"geometry": {"type": "box", "coordinates": [[0, 0, 0]]}}, "geometry.coordinates"),
         ({"kind": "polish", "geometry": CUT}, "geometry"),
         ({"kind": "polish", "child": {"name": "a"}}, "child"),

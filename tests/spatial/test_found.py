@@ -10,11 +10,12 @@ from django.db import IntegrityError, transaction
 
 from apps.provenance import selectors as ledger
 from apps.provenance.models import Edge, Event
-from apps.spatial.models import Found, Roi
+from apps.spatial.models import Found, Roi, Targeting
 from apps.spatial.services import record_found
 from apps.spatial.targeting import target_roi
 from apps.spatial.targeting_history import history_between, list_found
 from tests.factories import InstrumentFactory, MountFactory, UserFactory, member
+from tests.spatial.places import join
 from tests.spatial.test_targeting import POINT, Study
 
 pytestmark = pytest.mark.django_db
@@ -155,6 +156,61 @@ def test_a_region_is_sent_to_an_instrument_and_the_choice_is_recorded(study, as_
     post(client, study)
     again = client.post(f"/api/v1/rois/{study.pit.pk}/target/", body)
     assert (again.status_code, again.json()["code"]) == (409, "conflict")
+
+
+def sent_and_registered_anew(study, client):
+    """The pit is sent to the stage; then the transform to the stage frame is replaced by a better one."""
+    body = {"mount": str(study.mount.pk), "reason": "deepest"}
+    assert client.post(f"/api/v1/rois/{study.pit.pk}/target/", body).status_code == 200
+    matrix = np.reshape(study.second.matrix, (4, 4)).copy()
+    matrix[:3, 3] += [3.0, 4.0, 0.0]
+    join(study.second.source, study.second.target, matrix.ravel().tolist(), 0.5, replaces=study.second)
+
+
+def test_the_prediction_with_which_a_region_was_sent_is_kept_beside_the_one_of_now(study, as_user):
+    client = as_user(study.actor)
+    sent_and_registered_anew(study, client)
+    (choice,) = client.get(f"/api/v1/rois/{study.pit.pk}/target/").json()["results"]
+    assert choice["predicted"] == pytest.approx(POINT)
+    assert choice["position"]["y"] == pytest.approx(-POINT[1])
+    assert (choice["reason"], choice["created_by"]) == ("deepest", str(study.actor.pk))
+    assert [step["transform"] for step in choice["path"]] == [str(study.first.pk), str(study.second.pk)]
+    told = post(client, study).json()
+    assert told["offset_um"] == pytest.approx([0, 0, 0]), "what was learned since would have put it there"
+    assert told["targeted"]["id"] == choice["id"]
+    assert told["targeted"]["offset_um"] == pytest.approx([3, 4, 0])
+    assert told["targeted"]["distance_um"] == pytest.approx(5)
+    # 25 / 2.5^2 = 4 with 3 degrees of freedom
+    assert told["targeted"]["p_value"] == pytest.approx(0.2615, abs=1e-3)
+    (history,) = client.get("/api/v1/found/history/").json()["results"]
+    assert history["mean_um"] == pytest.approx([3, 4, 0]), "the pair is judged by what the stage was driven by"
+    assert Edge.objects.filter(relation="wasDerivedFrom", subject=told["id"], object=choice["id"]).exists()
+
+
+def test_warnings_at_the_time_of_the_choice_are_kept(study, as_user):
+    client = as_user(study.actor)
+    asked = client.get(f"/api/v1/rois/{study.pit.pk}/targeting/?mount={study.mount.pk}").json()
+    client.post(f"/api/v1/rois/{study.pit.pk}/target/", {"mount": str(study.mount.pk)})
+    (choice,) = client.get(f"/api/v1/rois/{study.pit.pk}/target/").json()["results"]
+    assert choice["warnings"] == asked["warnings"]
+    assert (choice["u95_um"], choice["covariance"]) == (asked["u95_um"], asked["covariance"])
+
+
+def test_a_choice_is_written_once(study, as_user):
+    client = as_user(study.actor)
+    client.post(f"/api/v1/rois/{study.pit.pk}/target/", {"mount": str(study.mount.pk)})
+    row = Targeting.objects.get()
+    for act in (lambda: Targeting.objects.update(reason="another"), row.delete):
+        with pytest.raises(IntegrityError, match="append-only"), transaction.atomic():
+            act()
+    copy = Targeting.objects.get()
+    copy.pk, copy.covariance = uuid.uuid4(), None
+    with pytest.raises(IntegrityError, match="targeting_freedom_of_covariance"), transaction.atomic():
+        copy.save(force_insert=True)
+
+
+def test_a_region_found_where_it_was_not_sent_has_no_choice(study, as_user):
+    assert post(as_user(study.actor), study).json()["targeted"] is None
 
 
 def test_a_region_that_cannot_be_targeted_is_not_sent(study, as_user):

@@ -166,6 +166,7 @@ class DryRunSerializer(serializers.Serializer[Any]):
     params = serializers.DictField()
     existing = serializers.UUIDField(allow_null=True)
     cost = serializers.DictField(allow_null=True)
+    start = serializers.CharField(allow_null=True, help_text="start of a registration that the server gives")
 
 
 _FOUND_OR_ESTIMATED = PolymorphicProxySerializer(

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
+
+from django.db.models import Model
 
 from analyses.sdk.contract import Cost
 from apps.analysis import resolve
 from apps.analysis.models import MethodStatus
 from apps.analysis.selectors import method_status
+from apps.analysis.starts import missing_start
 from apps.core.errors import ConflictError, InvalidValueError
 from apps.jobs import services as jobs
 from apps.jobs.models import FINISHED, Job
@@ -17,6 +21,8 @@ from apps.jobs.services import SameJobError
 from apps.projects import access
 from apps.projects.models import Project, User
 from apps.provenance import record
+from apps.spatial.models import Transform
+from apps.spatial.services import ensure_start, known_start
 
 KIND = "analysis"
 MAX_SEED = 2**53 - 1  # the largest integer that JSON numbers hold exactly
@@ -55,6 +61,9 @@ def submit(
     seed : int
         Of the plugin's random numbers.
 
+    A registration that is to start from the stage or from history, and is not given that, gets it here: composed of
+    transforms and found positions, and written as a candidate of its own.
+
     Returns
     -------
     (Job, bool)
@@ -69,6 +78,10 @@ def submit(
     _check_seed(seed)
     refuse_retired(plugin)
     resolved = resolve.resolve(actor=actor, project=project, plugin=plugin, params=params, inputs=inputs)
+    filling = missing_start(resolved)
+    if filling is not None:
+        start = ensure_start(actor=actor, start=filling.start, source=filling.moving, target=filling.fixed)
+        resolved = _with_start(resolved, filling.port, start)
     key = resolve.content_key(resolved, project, seed)
     existing = job_with_key(key)
     if existing is not None:
@@ -77,6 +90,13 @@ def submit(
         return _create(actor, project, resolved, seed, key, None), True
     except SameJobError as same:  # the same request came in at the same instant and was first
         return same.job, False
+
+
+def _with_start(resolved: resolve.Resolved, port: str, start: Transform) -> resolve.Resolved:
+    """The submission with a start that the server gives: an input like any other, in the key and in the lineage."""
+    rows: dict[str, list[Model]] = {**resolved.rows, port: [start]}
+    described = resolve.describe_inputs(resolved.spec, rows)
+    return replace(resolved, inputs={**resolved.inputs, port: str(start.pk)}, rows=rows, described=described)
 
 
 def _create(
@@ -107,6 +127,7 @@ def estimate(
     Returns
     -------
     dict
+        ``start`` (the port that the server would fill, or None),
         ``valid`` (True; a refusal raises), ``params`` with defaults, ``existing`` (job that an equal request gave, or
         None), ``cost``
         (``memory_bytes``, ``cpu_seconds``, ``output_shapes``) or None where the plugin gives no estimate.
@@ -115,6 +136,10 @@ def estimate(
     _check_seed(seed)
     refuse_retired(plugin)
     resolved = resolve.resolve(actor=actor, project=project, plugin=plugin, params=params, inputs=inputs)
+    filling = missing_start(resolved)
+    start = None if filling is None else known_start(filling.start, filling.moving, filling.fixed)
+    if filling is not None and start is not None:
+        resolved = _with_start(resolved, filling.port, start)
     existing = job_with_key(resolve.content_key(resolved, project, seed))
     return {
         "valid": True,
@@ -123,6 +148,7 @@ def estimate(
         "params": resolved.params,
         "existing": existing.pk if existing else None,
         "cost": _cost(resolved),
+        "start": None if filling is None else filling.port,
     }
 
 

@@ -10,7 +10,7 @@ from apps.imaging.api.attachments import AttachmentViewSet
 from apps.imaging.api.calibrations import CalibrationApplyView
 from apps.imaging.api.coverage import FrameNearView, RoiCoverageView
 from apps.imaging.api.images import ImageViewSet
-from apps.imaging.api.napari import ImageNapariView
+from apps.imaging.api.napari import FrameNapariView, ImageNapariView
 from apps.imaging.api.shares import SharesView, ShareView
 from apps.imaging.api.uploads import UploadViewSet
 
@@ -27,6 +27,7 @@ URLS = [
     path("shares/<str:name>/", ShareView.as_view(), name="share-detail"),
     path("rois/<uuid:pk>/coverage/", RoiCoverageView.as_view(), name="roi-coverage"),
     path("images/<uuid:pk>/napari/", ImageNapariView.as_view(), name="image-napari"),
+    path("frames/<uuid:pk>/napari/", FrameNapariView.as_view(), name="frame-napari"),
     path("frames/<uuid:pk>/near/", FrameNearView.as_view(), name="frame-near"),
     path("calibrations/<uuid:pk>/apply/", CalibrationApplyView.as_view(), name="calibration-apply"),
     path(

@@ -88,7 +88,7 @@ class SpecimenEventInput(StrictSerializer):
     geometry = ObjectField(
         required=False,
         allow_null=True,
-        help_text="{type, coordinates, pose, pose_covariance}; parent = pose @ piece, um",
+        help_text="{type, coordinates, pose, pose_covariance, u_um, u_deg, landmarks}; parent = pose @ piece, um",
     )
     note = serializers.CharField(max_length=20_000, allow_blank=True, required=False)
     child = ChildField(required=False, allow_null=True)

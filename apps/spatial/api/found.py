@@ -6,7 +6,7 @@ from typing import Any
 
 from django.db.models import QuerySet
 from django_filters import rest_framework as filters
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import serializers, status
 from rest_framework.decorators import action
 from rest_framework.request import Request
@@ -19,6 +19,38 @@ from apps.projects import access
 from apps.spatial import services, targeting_history
 from apps.spatial.api.frames import StepSerializer
 from apps.spatial.models import Found, Mount
+
+
+class TargetedSerializer(serializers.Serializer[Any]):
+    """The choice that led to a place, with the prediction that was seen then; points in the stage frame, um."""
+
+    id = serializers.UUIDField()
+    roi = serializers.UUIDField(source="roi_id")
+    mount = serializers.UUIDField(source="mount_id")
+    predicted = serializers.ListField(child=serializers.FloatField())
+    covariance = serializers.ListField(child=serializers.ListField(child=serializers.FloatField()), allow_null=True)
+    degrees_of_freedom = serializers.FloatField(allow_null=True)
+    u95_um = serializers.FloatField(allow_null=True)
+    position = ObjectField(help_text="what the stage was to show, um and degrees")
+    path = StepSerializer(many=True)
+    warnings = serializers.ListField(child=serializers.CharField())
+    reason = serializers.CharField()
+    created_by = serializers.UUIDField(source="created_by_id")
+    created_at = serializers.DateTimeField()
+
+
+class TargetedMissSerializer(TargetedSerializer):
+    """The same with what came of it."""
+
+    offset_um = serializers.ListField(child=serializers.FloatField(), help_text="found less predicted then")
+    distance_um = serializers.FloatField()
+    p_value = serializers.FloatField(allow_null=True)
+
+
+class TargetedListSerializer(serializers.Serializer[Any]):
+    """The choices of a region, the newest first."""
+
+    results = TargetedSerializer(many=True)
 
 
 class FoundSerializer(StrictModelSerializer):
@@ -34,6 +66,7 @@ class FoundSerializer(StrictModelSerializer):
     offset_um = serializers.SerializerMethodField()
     distance_um = serializers.SerializerMethodField()
     p_value = serializers.SerializerMethodField()
+    targeted = serializers.SerializerMethodField()
 
     class Meta:
         model = Found
@@ -54,6 +87,7 @@ class FoundSerializer(StrictModelSerializer):
             "offset_um",
             "distance_um",
             "p_value",
+            "targeted",
             "note",
             "created_by",
             "created_at",
@@ -77,6 +111,16 @@ class FoundSerializer(StrictModelSerializer):
         """Probability of a miss as large if the stated error is true; null where none was stated."""
         miss = self._miss(found)
         return None if miss is None else miss.p_value
+
+    @extend_schema_field(TargetedMissSerializer(allow_null=True))
+    def get_targeted(self, found: Found) -> dict[str, Any] | None:
+        """The prediction with which the region was sent there, and its miss; null if it was not sent there."""
+        miss = targeting_history.targeted_miss(found)
+        if miss is None:
+            return None
+        offset = [float(value) for value in miss.offset]
+        told = {"offset_um": offset, "distance_um": miss.distance_um, "p_value": miss.p_value}
+        return {**TargetedSerializer(found.targeting).data, **told}
 
 
 class FoundInput(StrictSerializer):

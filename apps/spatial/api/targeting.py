@@ -23,6 +23,7 @@ from apps.core.errors import InvalidValueError
 from apps.core.quote import shown
 from apps.projects import access
 from apps.spatial import selectors, services
+from apps.spatial.api.found import TargetedListSerializer, TargetedSerializer
 from apps.spatial.api.frames import StepSerializer
 from apps.spatial.api.told import clean_uuid
 from apps.spatial.exchange.navigator import write_nav
@@ -168,12 +169,19 @@ class TargetingActions:
             answer[WARNINGS] = _in_header(target.warnings)
         return answer
 
-    @extend_schema(request=SendInput, filters=False)
-    @action(detail=True, methods=["post"], filterset_class=None)
+    @extend_schema(methods=["get"], responses={200: TargetedListSerializer}, filters=False)
+    @extend_schema(methods=["post"], request=SendInput, filters=False)
+    @action(detail=True, methods=["get", "post"], filterset_class=None, pagination_class=None)
     def target(self, request: Request, pk: str) -> Response:
-        """Choose the region for the instrument of a mount: it becomes ``targeted``, and the choice is recorded."""
+        """Choose the region for the instrument of a mount: it becomes ``targeted``, and the choice is recorded.
+
+        A GET tells the choices so far, each with the prediction that was seen.
+        """
         view: Any = self
         roi = view.get_object()
+        if request.method == "GET":
+            check_query(request, ())
+            return Response({"results": TargetedSerializer(roi.targetings.all(), many=True).data})
         body = SendInput(data=request.data)
         body.is_valid(raise_exception=True)
         values = body.validated_data

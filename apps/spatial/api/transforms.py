@@ -21,6 +21,7 @@ from apps.core.api.serializers import FiniteFloatField, ObjectField, StrictModel
 from apps.core.errors import InvalidValueError
 from apps.projects import access
 from apps.spatial import selectors, services
+from apps.spatial.api.exchange import ExchangeActions
 from apps.spatial.api.frames import PointsField
 from apps.spatial.api.told import clean_points
 from apps.spatial.fitting import FITTED_KINDS, factor_95, predict_errors
@@ -303,13 +304,14 @@ class TransformFilter(filters.FilterSet):
 
 
 @extend_schema_view(create=extend_schema(request=TransformInput, responses={201: TransformSerializer}))
-class TransformViewSet(RowViewSet):
+class TransformViewSet(ExchangeActions, RowViewSet):
     """Transforms between the frames the caller sees."""
 
     serializer_class = TransformSerializer
     input_class = TransformInput
     queryset = Transform.objects.all()
     filterset_class = TransformFilter
+    extra_query_params: tuple[str, ...] = ()
     references = {
         "source": Frame,
         "target": Frame,

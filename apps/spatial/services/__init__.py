@@ -5,10 +5,12 @@ from apps.spatial.services.decisions import accept_transform, override_transform
 from apps.spatial.services.events import record_specimen_event
 from apps.spatial.services.found import record_found, send_roi
 from apps.spatial.services.frames import ensure_state_frame, open_frame
+from apps.spatial.services.imports import import_transform
 from apps.spatial.services.joins import join_frames
 from apps.spatial.services.mounts import create_mount, end_mount
 from apps.spatial.services.rois import create_roi
 from apps.spatial.services.stage import place_on_stage
+from apps.spatial.services.starts import ensure_start, known_start
 from apps.spatial.services.transforms import add_transform, create_transform, prepare_transform
 
 __all__ = [
@@ -18,8 +20,11 @@ __all__ = [
     "create_roi",
     "create_transform",
     "end_mount",
+    "ensure_start",
     "ensure_state_frame",
+    "import_transform",
     "join_frames",
+    "known_start",
     "open_calibrated_frame",
     "open_frame",
     "override_transform",

@@ -15,10 +15,10 @@ from apps.projects import access
 from apps.projects.models import User
 from apps.provenance import record
 from apps.spatial.geometry import LIMIT_UM
-from apps.spatial.models import Found, Mount, Roi, TransformOverride
+from apps.spatial.models import Found, Mount, Roi, Targeting, TransformOverride
 from apps.spatial.paths import Mapped, NoPathError, Path, check_frames
 from apps.spatial.roi_geometry import MaskError
-from apps.spatial.targeting import predict, target_roi
+from apps.spatial.targeting import Target, predict, target_roi
 from apps.spatial.targeting_origin import instrument_of
 from apps.spatial.targeting_stage import stage_of
 
@@ -26,7 +26,7 @@ _PARTS: Final = ("x", "y", "z", "rotation", "tilt", "working_distance")
 
 
 def send_roi(*, actor: User, roi: Roi, mount: Mount, reason: str = "") -> Roi:
-    """Record that a region was chosen for an instrument, seeing where its stage has to go.
+    """Record that a region was chosen for an instrument, seeing where its stage has to go; the prediction is kept.
 
     Parameters
     ----------
@@ -52,6 +52,7 @@ def send_roi(*, actor: User, roi: Roi, mount: Mount, reason: str = "") -> Roi:
     access.require(actor, access.Action.CONTRIBUTE, mount)
     reason = clean_text(reason, field="reason", max_length=TEXT_LENGTH)
     target = target_roi(roi, mount)
+    choice = _choice(target, reason, actor)
     with record.act("target_roi", actor=actor, project=roi.project_id, reason=reason or None) as act:
         locked = Roi.objects.select_for_update().get(pk=roi.pk)
         if locked.status == Roi.Status.ACQUIRED:
@@ -63,6 +64,7 @@ def send_roi(*, actor: User, roi: Roi, mount: Mount, reason: str = "") -> Roi:
         use_path(act, target.path)
         after = {"status": str(Roi.Status.TARGETED), "target_instrument": mount.instrument_id}
         act.changed(roi, before=before, after=after)
+        _say_choice(act, choice)
     return roi
 
 
@@ -78,6 +80,41 @@ def use_path(act: record.Act, path: Path) -> None:
             act.used(row, role="override")
 
 
+def _choice(target: Target, reason: str, actor: User) -> Targeting:
+    """The prediction as it was seen, with all that spoke against it."""
+    known = target.u95_um is not None
+    freedom = target.degrees_of_freedom
+    return Targeting(
+        roi=target.roi,
+        mount=target.mount,
+        predicted=target.point.tolist(),
+        covariance=target.covariance.tolist() if known else None,
+        degrees_of_freedom=freedom if known and math.isfinite(freedom) else None,
+        u95_um=target.u95_um,
+        position={name: getattr(target.position, name) for name in _PARTS},
+        path=target.path.steps,
+        warnings=target.warnings,
+        reason=reason,
+        created_by=actor,
+    )
+
+
+def _say_choice(act: record.Act, choice: Targeting) -> None:
+    choice.save(force_insert=True)
+    facts = {
+        "corr:predicted": choice.predicted,
+        "corr:covariance": choice.covariance,
+        "corr:path": choice.path,
+        "corr:warnings": choice.warnings,
+    }
+    act.created(
+        choice,
+        attributes={name: value for name, value in facts.items() if value},
+        erasable={"reason": choice.reason} if choice.reason else None,
+    )
+    act.derived(choice, choice.roi)
+
+
 def record_found(
     *,
     actor: User,
@@ -87,7 +124,7 @@ def record_found(
     u_um: float | None = None,
     note: str = "",
 ) -> Found:
-    """Record where a region was found on a stage, beside where it was predicted to be.
+    """Record where a region was found on a stage, beside where it is predicted to be, and was when it was sent there.
 
     Parameters
     ----------
@@ -129,6 +166,7 @@ def record_found(
         point=point.tolist(),
         u_um=None if u_um is None else clean_number(u_um, field="u_um", above=0.0, limit=LIMIT_UM),
         note=clean_text(note, field="note", max_length=TEXT_LENGTH),
+        targeting=Targeting.objects.filter(roi=roi, mount=mount).first(),
         created_by=actor,
         **(_predicted(mapped) if mapped else {"no_prediction_reason": refusal[:500]}),
     )
@@ -210,3 +248,5 @@ def _say(act: record.Act, found: Found, path: Path | None) -> None:
     )
     act.asserted(found, "position", {"position": found.position, "unit": "um", "u_um": found.u_um})
     act.derived(found, found.roi)
+    if found.targeting is not None:
+        act.derived(found, found.targeting)
