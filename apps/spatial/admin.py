@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.http import HttpRequest
 
 from apps.core.admin import ReadOnlyInline, ServiceAdmin, ServiceForm
+from apps.core.errors import InvalidValueError
 from apps.projects import access
+from apps.projects.models import User
 from apps.spatial import services
 from apps.spatial.models import (
     Found,
@@ -32,6 +35,46 @@ class MountForm(ServiceForm):
     class Meta:
         model = Mount
         fields = ("specimen", "instrument", "state", "mounted_at", "unmounted_at", "holder", "note")
+
+
+class MountEndForm(ServiceForm):
+    """A specimen taken off a stage."""
+
+    demanded: ClassVar[tuple[str, ...]] = ("unmounted_at",)
+
+    class Meta:
+        model = Mount
+        fields = ("unmounted_at",)
+
+
+class DecisionForm(ServiceForm):
+    """A move of a transform: accepted, in the place of another where one stands, or withdrawn."""
+
+    demanded: ClassVar[tuple[str, ...]] = ("transform", "status", "reason")
+
+    class Meta:
+        model = TransformDecision
+        fields = ("transform", "status", "other", "reason")
+
+
+class OverrideForm(ServiceForm):
+    """That a transform is used where it does not hold."""
+
+    demanded: ClassVar[tuple[str, ...]] = ("transform", "state", "reason")
+
+    class Meta:
+        model = TransformOverride
+        fields = ("transform", "state", "reason")
+
+
+class FoundForm(ServiceForm):
+    """Where a region was found on a stage."""
+
+    demanded: ClassVar[tuple[str, ...]] = ("roi", "mount", "position")
+
+    class Meta:
+        model = Found
+        fields = ("roi", "mount", "position", "u_um", "note")
 
 
 class TransformForm(ServiceForm):
@@ -65,6 +108,23 @@ class RoiForm(ServiceForm):
         fields = ("frame", "name", "purpose", "geometry", "target_instrument", "supersedes")
 
 
+def end_mount(mount: Mount, *, actor: User, unmounted_at: dt.datetime) -> Mount:
+    """Record that a specimen came off the stage."""
+    return services.end_mount(actor=actor, mount=mount, unmounted_at=unmounted_at)
+
+
+def decide(
+    *, actor: User, transform: Transform, status: str, reason: str = "", other: Transform | None = None
+) -> TransformDecision:
+    """Accept or withdraw a transform, and return the decision."""
+    if status == TransformDecision.Status.ACCEPTED:
+        return services.accept_transform(actor=actor, transform=transform, reason=reason, replaces=other)
+    if status == TransformDecision.Status.WITHDRAWN:
+        services.withdraw_transform(actor=actor, transform=transform, reason=reason)
+        return TransformDecision.objects.filter(transform=transform, status=status).latest("created_at")
+    raise InvalidValueError("a transform is accepted or withdrawn; the other moves follow from these", field="status")
+
+
 class SpatialAdmin(ServiceAdmin):
     """Rows as the project's members may see them."""
 
@@ -95,12 +155,57 @@ class DecisionInline(ReadOnlyInline):
     readonly_fields = fields
 
 
+class OverrideInline(ReadOnlyInline):
+    model = TransformOverride
+    fields = ("state", "reason", "decided_by", "created_at")
+    readonly_fields = fields
+
+
+class ExtentInline(ReadOnlyInline):
+    model = FrameExtent
+    fields = ("x_min", "x_max", "y_min", "y_max", "z_min", "z_max")
+    readonly_fields = fields
+
+
+class OutInline(ReadOnlyInline):
+    model = Transform
+    fk_name = "source"
+    verbose_name_plural = "transforms that begin here"
+    fields = ("target", "kind", "method", "status", "residual_um")
+    readonly_fields = fields
+    show_change_link = True
+
+
+class InInline(OutInline):
+    fk_name = "target"
+    verbose_name_plural = "transforms that end here"
+    fields = ("source", "kind", "method", "status", "residual_um")
+    readonly_fields = fields
+
+
+class FoundInline(ReadOnlyInline):
+    model = Found
+    fk_name = "roi"
+    fields = ("mount", "instrument", "position", "u_um", "note", "created_at")
+    readonly_fields = fields
+    show_change_link = True
+
+
+class NarrowedAdmin(SpatialAdmin):
+    """Rows with tables beneath them, which a row that is being made does not have yet."""
+
+    def get_inlines(self, request: HttpRequest, obj: Any) -> Any:
+        """A row that is being made has nothing beneath it yet."""
+        return self.inlines if obj else ()
+
+
 @admin.register(Frame)
-class FrameAdmin(SpatialAdmin):
+class FrameAdmin(NarrowedAdmin):
     list_display = ("name", "kind", "project", "specimen", "state", "created_at")
     list_select_related = ("project", "specimen", "state")
     search_fields = ("name",)
     list_filter = ("kind",)
+    inlines = (ExtentInline, OutInline, InInline)
 
 
 @admin.register(FrameExtent)
@@ -112,27 +217,27 @@ class FrameExtentAdmin(SpatialAdmin):
 @admin.register(Mount)
 class MountAdmin(SpatialAdmin):
     form = MountForm
+    change_form = MountEndForm
     add_service = staticmethod(services.create_mount)
+    change_service = staticmethod(end_mount)
     list_display = ("specimen", "instrument", "state", "mounted_at", "unmounted_at")
     list_select_related = ("specimen", "instrument", "state")
 
 
 @admin.register(Transform)
-class TransformAdmin(SpatialAdmin):
+class TransformAdmin(NarrowedAdmin):
     form = TransformForm
     add_service = staticmethod(services.create_transform)
     list_display = ("source", "target", "kind", "method", "status", "residual_um", "created_at")
     list_select_related = ("source", "target")
     list_filter = ("kind", "method", "status")
-    inlines = (LandmarkInline, DecisionInline)
-
-    def get_inlines(self, request: HttpRequest, obj: Any) -> Any:
-        """A transform that is being made has nothing beneath it yet."""
-        return self.inlines if obj else ()
+    inlines = (LandmarkInline, DecisionInline, OverrideInline)
 
 
 @admin.register(TransformDecision)
 class TransformDecisionAdmin(SpatialAdmin):
+    form = DecisionForm
+    add_service = staticmethod(decide)
     list_display = ("transform", "status", "decided_by", "created_at")
     list_select_related = ("transform", "decided_by")
     list_filter = ("status",)
@@ -140,6 +245,8 @@ class TransformDecisionAdmin(SpatialAdmin):
 
 @admin.register(TransformOverride)
 class TransformOverrideAdmin(SpatialAdmin):
+    form = OverrideForm
+    add_service = staticmethod(services.override_transform)
     list_display = ("transform", "state", "decided_by", "created_at")
     list_select_related = ("transform", "state", "decided_by")
 
@@ -152,6 +259,8 @@ class TargetingAdmin(SpatialAdmin):
 
 @admin.register(Found)
 class FoundAdmin(SpatialAdmin):
+    form = FoundForm
+    add_service = staticmethod(services.record_found)
     list_display = ("roi", "mount", "instrument", "created_at")
     list_select_related = ("roi", "mount", "instrument")
 
@@ -164,10 +273,11 @@ class LandmarkAdmin(SpatialAdmin):
 
 
 @admin.register(Roi)
-class RoiAdmin(SpatialAdmin):
+class RoiAdmin(NarrowedAdmin):
     form = RoiForm
     add_service = staticmethod(services.create_roi)
     list_display = ("name", "frame", "geometry_type", "status", "version", "created_at")
     list_select_related = ("frame",)
     list_filter = ("geometry_type", "status")
     search_fields = ("name",)
+    inlines = (FoundInline,)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 
 from apps.imaging.models import Acquisition, Image
 from apps.jobs.models import ACTIVE, Job
@@ -50,14 +50,9 @@ def _without_scale(user: User) -> Waiting:
 
 
 def _to_judge(user: User) -> Waiting:
-    """Candidates that nobody has judged, between frames that no accepted transform joins yet."""
-    ends = Q(source=OuterRef("source"), target=OuterRef("target")) | Q(
-        source=OuterRef("target"), target=OuterRef("source")
-    )
-    standing = Transform.objects.filter(ends, status=Transform.Status.ACCEPTED)
-    rows = Transform.objects.filter(
-        ~Exists(standing), status=Transform.Status.CANDIDATE, superseded_by__isnull=True, decisions__isnull=True
-    )
+    """Candidates that nobody has judged; one whose place another took has been."""
+    replaced = TransformDecision.objects.filter(transform=OuterRef("pk"), status=TransformDecision.Status.CANDIDATE)
+    rows = Transform.objects.filter(~Exists(replaced), status=Transform.Status.CANDIDATE, superseded_by__isnull=True)
     rows = rows.select_related("source", "target", "project", "created_by")
     words = "Nothing is mapped along a candidate. Look at its residuals and its error, then accept or withdraw it."
     return _kind("transforms", "Transforms to be judged", words, _contributes(rows, user))

@@ -30,9 +30,8 @@ from apps.projects.services import create_project, create_user, set_member  # no
 from apps.provenance import record  # noqa: E402
 from apps.spatial import services  # noqa: E402
 from apps.spatial.models import Frame, FrameExtent, Transform  # noqa: E402
+from tests.e2e.regions_data import PASSWORD  # noqa: E402
 
-PASSWORD = "a-long-enough-word"
-PIT = [660.0, 420.0, 180.0]
 STAGE = {
     "x": 1,
     "y": -1,
@@ -199,14 +198,14 @@ def make(user: User) -> dict[str, str]:
         geometry={"type": "polygon", "coordinates": corners},
     )
     low, high = [600.0, 370.0, 140.0], [720.0, 470.0, 220.0]
-    box = {"type": "box", "coordinates": [low, high]}
-    rough = services.create_roi(actor=user, frame=frame, name="Pit", purpose="Deep attack, first guess", geometry=box)
+    guess = {"type": "box", "coordinates": [[580.0, 350.0, 120.0], [740.0, 490.0, 240.0]]}
+    rough = services.create_roi(actor=user, frame=frame, name="Pit", purpose="Deep attack, first guess", geometry=guess)
     pit = services.create_roi(
         actor=user,
         frame=frame,
         name="Pit",
         purpose="Deepest attack after 12 h: cut it with the FIB",
-        geometry={"type": "box", "coordinates": [[600.0, 370.0, 140.0], [720.0, 470.0, 220.0]]},
+        geometry={"type": "box", "coordinates": [low, high]},
         supersedes=rough,
         target_instrument=lab.fib,
     )

@@ -12,7 +12,7 @@ from apps.projects.models import User
 from apps.spatial import targeting_history
 from apps.spatial.exchange.positions import StagePosition
 from apps.spatial.models import Found, Mount, Roi
-from apps.spatial.targeting_history import History, Miss
+from apps.spatial.targeting_history import Floats, History, Miss
 from apps.spatial.targeting_origin import instrument_of
 from apps.spatial.targeting_stage import StageSenseError, stage_of
 from apps.web.places.targets import units_of
@@ -172,8 +172,8 @@ def _plot(history: History, roi: Roi) -> tuple[list[Dot], Dot, str]:
     reach = 1.15 * float(max(np.abs(offsets).max(), np.abs(history.mean_um[:2]).max(), 1e-9))
     scale = (PLOT / 2.0 - _RIM) / reach
 
-    def placed(offset: Sequence[float], here: bool) -> Dot:
-        return Dot(PLOT / 2.0 + scale * offset[0], PLOT / 2.0 - scale * offset[1], here)
+    def placed(offset: Floats, here: bool) -> Dot:
+        return Dot(PLOT / 2.0 + scale * float(offset[0]), PLOT / 2.0 - scale * float(offset[1]), here)
 
     dots = [placed(miss.offset, miss.found.roi_id == roi.pk) for miss in history.misses]
-    return dots, placed(history.mean_um.tolist(), False), format_length(reach, 2)
+    return dots, placed(history.mean_um, False), format_length(reach, 2)

@@ -14,7 +14,7 @@ from typing import Any, Final
 from apps.web.present.lengths import format_length
 
 BOX_WIDTH, BOX_HEIGHT = 190, 44
-_GAP_X, _GAP_Y, _ROW_GAP = 96, 18, 22
+_GAP_X, _GAP_Y, _ROW_GAP = 136, 18, 22
 _HEAD, _LABEL_WIDTH, _MARGIN = 30, 118, 8
 _LETTERS: Final = 27
 MOST: Final = 300
@@ -69,12 +69,13 @@ class Box:
 
 @dataclass(frozen=True)
 class Line:
-    """A link where it runs; its words stand at (x, y)."""
+    """A link where it runs; its words stand at (x, y): around it, or to the right of a line that bends out."""
 
     link: Link
     path: str
     x: float
     y: float
+    anchor: str = "middle"
 
     @property
     def text(self) -> str:
@@ -181,7 +182,9 @@ def draw(nodes: Sequence[Node], links: Sequence[Link], rows: Sequence[str]) -> D
     columns = sorted({node.column for node in shown})
     used = sorted({node.row for node in shown})
     left = {column: _LABEL_WIDTH + index * (BOX_WIDTH + _GAP_X) for index, column in enumerate(columns)}
-    top, names, bands = float(_HEAD), [], []
+    top = float(_HEAD)
+    names: list[tuple[str, float]] = []
+    bands: list[tuple[float, float]] = []
     boxes: dict[Any, Box] = {}
     for row in used:
         tallest = max(len(cells[row, column]) for column in columns)
@@ -213,7 +216,7 @@ def _line(link: Link, source: Box, target: Box, number: int) -> Line:
     apart = 15.0 * number
     if first.x == last.x:
         x0 = x1 = first.x + BOX_WIDTH
-        out = min(_GAP_X * 0.8, 26.0 + 0.12 * abs(y1 - y0)) + apart
+        out = min(_GAP_X * 0.4, 26.0 + 0.12 * abs(y1 - y0)) + apart
         bend0, bend1 = (x0 + out, y0), (x1 + out, y1)
     else:
         x0, x1 = first.x + BOX_WIDTH, last.x
@@ -223,7 +226,8 @@ def _line(link: Link, source: Box, target: Box, number: int) -> Line:
     at = 0.5
     if first.x != last.x and x1 - x0 > _GAP_X:  # beyond the neighbouring column: the words stand in the first gap
         at = 0.5 * _GAP_X / (x1 - x0)
-    return Line(link, path, *_on_curve(at, (x0, y0), bend0, bend1, (x1, y1)))
+    x, y = _on_curve(at, (x0, y0), bend0, bend1, (x1, y1))
+    return Line(link, path, x + 5.0, y, "start") if first.x == last.x else Line(link, path, x, y)
 
 
 def _on_curve(t: float, *points: tuple[float, float]) -> tuple[float, float]:

@@ -1,0 +1,3 @@
+"""What the pages of regions and their lab agree on, without Django."""
+
+PASSWORD = "a-long-enough-word"
