@@ -17,7 +17,7 @@ from rest_framework.views import APIView
 from apps.core.api.filters import check_query
 from apps.core.api.negotiation import AnyNegotiation
 from apps.core.errors import TooLargeError
-from apps.provenance.documents import FORM_OF
+from apps.provenance.forms import FORM_OF
 from apps.provenance.validator import judge
 
 

@@ -31,7 +31,7 @@ from apps.provenance.constraints import (
     Record,
     Time,
 )
-from apps.provenance.constraints.model import SHAPES, Argument
+from apps.provenance.constraints.model import PROV, SHAPES, Argument
 
 _FORMATS: Final[dict[str, tuple[str, dict[str, str]]]] = {
     "xml": ("xml", {}),
@@ -40,7 +40,8 @@ _FORMATS: Final[dict[str, tuple[str, dict[str, str]]]] = {
     "rdfxml": ("rdf", {"rdf_format": "xml"}),
 }
 _XML: Final = frozenset({"xml", "rdfxml"})
-_LONGEST = 300
+_LONGEST: Final = 300
+_ROOT: Final = f"{{{PROV}}}document"
 # What bytes that are no document of the form lead `prov`, lxml and rdflib to; each has exceptions of its own.
 _SURPRISES = (Exception,)
 
@@ -66,7 +67,7 @@ def read_foreign(body: bytes, form: str, limits: Limits) -> Document:
     """
     limits.check_bytes(len(body))
     if form in _XML:
-        _check_xml(body, limits)
+        _check_xml(body, form, limits)
     name, options = _FORMATS[form]
     try:
         with warnings.catch_warnings():
@@ -82,11 +83,12 @@ def read_foreign(body: bytes, form: str, limits: Limits) -> Document:
     return _document(document, limits)
 
 
-def _check_xml(body: bytes, limits: Limits) -> None:
+def _check_xml(body: bytes, form: str, limits: Limits) -> None:
     """Refuse a document type (entities are defined there) and endless nesting before anything else parses it."""
-    depth = 0
+    depth, root = 0, ""
     try:
         for event, element in ElementTree.iterparse(io.BytesIO(body), events=("start", "end"), forbid_dtd=True):
+            root = root or element.tag
             depth += 1 if event == "start" else -1
             if depth > limits.depth:
                 raise DocumentTooLargeError(f"the XML is nested deeper than {limits.depth} levels")
@@ -98,6 +100,8 @@ def _check_xml(body: bytes, limits: Limits) -> None:
         if isinstance(error, DocumentError):
             raise
         raise DocumentError(f"no XML: {error}"[:_LONGEST]) from error
+    if form == "xml" and root != _ROOT:
+        raise DocumentError(f"the root of PROV-XML is prov:document, not {root[:200]}")
 
 
 # ------------------------------------------------------------------------------------------------------- to our values

@@ -2,6 +2,7 @@
 
     python -P -m apps.provenance.validator_child FORM MOST_BYTES MEMORY_BYTES SECONDS < document
 
+For PROV-N and PROV-JSON; ``validator_child_any`` takes every form.
 Answers with one JSON object on standard output: ``{"report": {...}}``, or ``{"refused": message, "too_large": bool}``.
 Memory and time are limited by the kernel, so what a document leads a parser to ends this process and no other.
 """
@@ -10,39 +11,39 @@ from __future__ import annotations
 
 import ctypes
 import json
-import math
 import resource
 import signal
 import sys
+from collections.abc import Callable
 from typing import Any
 
-from apps.provenance.constraints import DocumentError, DocumentTooLargeError, Limits, validate
-from apps.provenance.documents import read_document
+from apps.provenance.constraints import Document, DocumentError, DocumentTooLargeError, Limits, validate
+from apps.provenance.forms import read_own
 
 _PR_SET_PDEATHSIG = 1
+Reader = Callable[[bytes, str, Limits], Document]
 
 
-def main() -> None:
+def main(read: Reader) -> None:
     """Read, judge, answer."""
     form, most, memory, seconds = sys.argv[1:]
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_AS, (int(memory), int(memory)))
-    limit = math.ceil(float(seconds))
-    resource.setrlimit(resource.RLIMIT_CPU, (limit, limit))
+    resource.setrlimit(resource.RLIMIT_CPU, (int(seconds), int(seconds)))
     try:
-        answer = _answer(form, Limits(bytes=int(most)))
+        answer = _answer(read, form, Limits(bytes=int(most)))
     except MemoryError:
         answer = {"refused": "the document takes more memory than there is for one", "too_large": True}
     sys.stdout.write(json.dumps(answer))
 
 
-def _answer(form: str, limits: Limits) -> dict[str, Any]:
+def _answer(read: Reader, form: str, limits: Limits) -> dict[str, Any]:
     try:
-        return {"report": validate(read_document(sys.stdin.buffer.read(), form, limits)).to_dict()}
+        return {"report": validate(read(sys.stdin.buffer.read(), form, limits)).to_dict()}
     except DocumentError as error:
         return {"refused": str(error), "too_large": isinstance(error, DocumentTooLargeError)}
 
 
 if __name__ == "__main__":
-    main()
+    main(read_own)

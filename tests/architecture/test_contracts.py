@@ -39,6 +39,8 @@ PLANTED = [
     ("apps.audit.selectors", "apps.audit.services", "import apps.audit.services", "floors"),
     ("analyses.sdk.planted", "django", "import django", "science"),
     ("analyses.bulk.planted", "celery", "from celery import shared_task", "science"),
+    ("apps.provenance.constraints.planted", "django", "import django", "constraints"),
+    ("apps.provenance.constraints.planted", "apps.core.errors", "import apps.core.errors", "constraints"),
     ("analyses.sdk.planted", "analyses.bulk", "import analyses.bulk", "plugins"),
     ("analyses.bulk.planted", "analyses.segmentation", "import analyses.segmentation", "plugins"),
 ]

@@ -123,6 +123,11 @@ BODIES: dict[str, Build | None] = {
     "POST tables/{pk}/withdraw-release/": lambda w: {"reason": "the border was counted"},
     "POST images/{pk}/calibrate/": lambda w: {**SPACING, "reason": "measured anew"},
     "POST images/{pk}/apply-calibration/": lambda w: {"calibration": w.id("calibration"), "reason": "a grating"},
+    "POST prov/validate/": lambda w: {
+        "prefix": {"ex": "http://example.org/"},
+        "entity": {"ex:e": {"prov:label": "an image"}},
+        "wasGeneratedBy": {"_:g": {"prov:entity": "ex:e", "prov:activity": "ex:a"}},
+    },
     "POST jobs/": lambda w: {
         "project": w.id("project"),
         "plugin": "segmentation.threshold",

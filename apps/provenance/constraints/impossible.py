@@ -57,14 +57,14 @@ def find_impossible(statements: Statements, merger: Merger, events: Events) -> I
             yield Finding(51, later, (row,))
     for rows in merger.overlaps:
         yield Finding(53, statements.identifiers[rows[0]], rows)
-    yield from _objects_as_properties(merger)
+    yield from _objects_as_properties(merger, events)
     yield from _disjoint(statements, merger, events)
     yield from _members_of_nothing(statements, events)
 
 
-def _objects_as_properties(merger: Merger) -> Iterator[Finding]:
-    for kind in ("entity", "activity", "agent"):
-        elements = merger.by_identifier.get(kind, {})
+def _objects_as_properties(merger: Merger, events: Events) -> Iterator[Finding]:
+    described = {kind: merger.by_identifier.get(kind, {}) for kind in ("activity", "agent")}
+    for elements in (events.described, *described.values()):
         for root in elements.keys() & merger.relations.keys():
             yield Finding(54, root, (elements[root], merger.relations[root][0]))
 

@@ -49,10 +49,10 @@ class Events:
     ----------
     generated, started : set of roots
         Entities that have a generation, activities that have a start.
-    general : dict
-        Root of an entity -> the rows that say it is a specialisation of another.
-    empty : dict
-        Root of an empty collection -> the row that says so; passed on to specialisations (21).
+    described : dict
+        Root of an entity with attributes, its own or those of what it specialises (21) -> the row they stand in.
+    specializations : list of rows
+        Of ``specializationOf`` and ``mentionOf``.
     """
 
     def __init__(self, statements: Statements, merger: Merger) -> None:
@@ -66,7 +66,8 @@ class Events:
         self.started |= {self._find(root) for root in merger.by_identifier.get("activity", ())}
         self.generated = self._roots("wasGeneratedBy", 0) | self._roots("wasAttributedTo", 0)
         self.generated |= self._roots("wasStartedBy", 1) | self._roots("wasEndedBy", 1)
-        self.generated |= self.handed_down(dict.fromkeys(merger.by_identifier.get("entity", ()), 0)).keys()
+        self.described = self.handed_down(merger.by_identifier.get("entity", {}))
+        self.generated |= self.described.keys()
 
     def _roots(self, kind: str, place: int) -> set[int]:
         places = self._statements.places

@@ -181,7 +181,7 @@ class _Reader:
                 return self._filled(kind, shape, found)
             found.append(self._argument(kind, parameter))
         else:
-            if shape.has_attributes and scan.take(",") and not scan.at("["):
+            if scan.take(",") and not scan.at("["):
                 raise scan.error(f"{kind} has {len(shape.parameters)} arguments, not more")
         return self._filled(kind, shape, found)
 

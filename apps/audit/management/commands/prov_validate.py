@@ -10,7 +10,8 @@ from typing import Any, Final
 from django.core.management.base import BaseCommand, CommandParser
 
 from apps.provenance.constraints import DocumentError, Limits, Report, validate
-from apps.provenance.documents import FORM_OF, SUFFIX_OF, read_document
+from apps.provenance.documents import read_document
+from apps.provenance.forms import FORM_OF, SUFFIX_OF
 
 _VALID, _INVALID, _UNREADABLE = 0, 1, 2
 _LIMITS: Final = Limits(bytes=4 << 30, records=100_000_000)
