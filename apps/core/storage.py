@@ -28,6 +28,7 @@ KeyKind = Literal["zarr", "file"]
 _KEY = re.compile(r"^(?:stores/[0-9a-f]{2}/[0-9a-f-]{36}\.zarr|files/[0-9a-f]{2}/[0-9a-f-]{36})$")
 _JOB_FOLDER = re.compile(r"^(?P<job>[0-9a-f-]{36})\.(?P<attempt>\d+)$")
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+_UNLINKABLE = (errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.EXDEV)
 _PRIVATE = 0o700
 
 
@@ -115,6 +116,27 @@ def staging_dir(job_id: uuid.UUID | str, attempt: int) -> Path:
 def upload_dir(store_id: uuid.UUID | str) -> Path:
     """The folder one upload writes into, named by its Store row; made if absent."""
     return _made(staging_root() / "uploads" / str(uuid.UUID(str(store_id))))
+
+
+def staged_file(store_id: uuid.UUID | str) -> Path:
+    """Where the bytes of an upload lie until they are published; its folder is made if absent."""
+    return upload_dir(store_id) / "received"
+
+
+def lend(source: Path, target: Path) -> None:
+    """Give a finished file a second name, without its bytes being written again where the file system can do that."""
+    with full_disk_named():
+        try:
+            os.link(source, target)
+        except OSError as error:
+            if error.errno not in _UNLINKABLE:
+                raise
+            shutil.copyfile(source, target)
+
+
+def free_bytes() -> int:
+    """Room on the disk of the data root."""
+    return shutil.disk_usage(root()).free
 
 
 def job_folders() -> Iterator[tuple[Path, uuid.UUID | None, int]]:

@@ -39,6 +39,7 @@ class ImagingConfig(AppConfig):
             m.Attachment, kind="entity", type="corr:Attachment", url_name="attachment-detail", project="project_id"
         )
         registry.register(Image, kind="entity", type="corr:Image", url_name="image-detail", project="project_id")
+        registry.exempt(m.Upload, "is a file on its way; what it becomes, the source file, is recorded")
         registry.exempt(AcquisitionMove, "is the history of an acquisition, whose record holds each move")
         register_kind(KIND, IngestHandler())
         register_kind(PREVIEW, PreviewHandler())

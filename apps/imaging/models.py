@@ -215,6 +215,31 @@ class SourceFile(UUIDModel):
         return self.name
 
 
+class Upload(UUIDModel):
+    """A file on its way in, piece by piece; what came so far lies in the staging of its store.
+
+    It belongs to the account that sends it until an acquisition takes it; the store's lease is when it expires.
+    """
+
+    PROJECT_PATH: ClassVar[str | None] = None
+
+    store = models.OneToOneField(Store, on_delete=models.CASCADE, related_name="upload")
+    name = models.CharField(max_length=255)
+    size = models.PositiveBigIntegerField(help_text="bytes of the whole file")
+    media_type = models.CharField(max_length=100, default="application/octet-stream")
+    created_by = models.ForeignKey(User, on_delete=models.CASCADE, related_name="uploads")
+
+    class Meta:
+        ordering = ["-created_at", "id"]
+        constraints = [
+            models.CheckConstraint(name="upload_has_name", condition=~Q(name="")),
+            models.CheckConstraint(name="upload_has_size", condition=Q(size__gt=0)),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class Attachment(UUIDModel):
     """Any file kept beside a specimen or an acquisition: a certificate, a photograph, a page of a notebook.
 

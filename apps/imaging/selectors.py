@@ -11,7 +11,7 @@ from apps.catalog.models import Calibration
 from apps.core import storage
 from apps.core.errors import NotFoundError, UncalibratedError
 from apps.core.models import Store
-from apps.imaging.models import Acquisition, Attachment, Image, Series, SourceFile
+from apps.imaging.models import Acquisition, Attachment, Image, Series, SourceFile, Upload
 from apps.imaging.scale import calibrated_spacing, missing_axes, plain_spacing
 from apps.jobs.models import Job
 from apps.projects import access
@@ -76,6 +76,19 @@ def list_series(user: access.Caller) -> QuerySet[Series]:
 def list_attachments(user: access.Caller) -> QuerySet[Attachment]:
     """Attachments the caller may see."""
     return access.visible(Attachment.objects.all(), user)
+
+
+def list_uploads(user: access.Caller) -> QuerySet[Upload]:
+    """Uploads that the caller began; an upload belongs to no project yet."""
+    return Upload.objects.select_related("store").filter(created_by=user.pk)
+
+
+def upload_offset(upload: Upload) -> int:
+    """Bytes of an upload that are there: asked of the file, which no row can disagree with."""
+    try:
+        return storage.staged_file(upload.store_id).stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def open_attachment_bytes(row: Attachment) -> IO[bytes]:

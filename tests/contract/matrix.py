@@ -72,8 +72,10 @@ class Client:
         """Send one request and undo what it did to the database."""
         self.client.cookies = SimpleCookie({name: morsel.value for name, morsel in self._cookies.items()})
         body = call.body(self.world) if call.body else None
-        options: dict[str, Any] = {"headers": self.headers}
-        if call.writes:
+        options: dict[str, Any] = {"headers": {**self.headers, **call.headers}}
+        if "/" in call.form:
+            options |= {"data": body, "content_type": call.form}
+        elif call.writes:
             options |= {"data": body if body is not None else {}, "format": call.form}
         with transaction.atomic():
             response = getattr(self.client, call.method)(call.url, **options)

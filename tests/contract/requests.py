@@ -6,7 +6,7 @@ A writing route without a builder here is an error of ``requests_of``: whoever a
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,7 +17,7 @@ from django.db.models import Model
 from apps.analysis.selectors import list_plugins
 from apps.audit.selectors import things
 from apps.projects import access
-from tests.contract import spatial_requests
+from tests.contract import spatial_requests, upload_requests
 from tests.contract.routes import Route, all_routes
 from tests.contract.spatial_requests import MATRIX
 from tests.contract.world import SPACING, World, member_of, tiff_bytes
@@ -30,13 +30,17 @@ Build = Callable[[World], Any]
 
 @dataclass(frozen=True)
 class Call:
-    """One request; ``key`` names its row, ``body`` is made anew for each sending, ``form`` says how it is sent."""
+    """One request; ``key`` names its row, ``body`` is made anew for each sending, ``form`` says how it is sent.
+
+    A ``form`` that is a media type is sent as it is; ``headers`` go with it.
+    """
 
     key: str
     method: str
     url: str
     body: Build | None = None
     form: str = "json"
+    headers: Mapping[str, str] = field(default_factory=dict)
     route: Route = field(default_factory=lambda: Route("", ""))
 
     @property
@@ -48,6 +52,7 @@ class Call:
 
 BODIES: dict[str, Build | None] = {
     **spatial_requests.BODIES,
+    **upload_requests.BODIES,
     "POST auth/token/": lambda w: {"username": "viewer", "password": PASSWORD},
     "POST projects/": lambda w: {"name": "Another"},
     "PATCH projects/{pk}/": lambda w: {"description": "said anew"},
@@ -133,7 +138,6 @@ BODIES: dict[str, Build | None] = {
     "DELETE {path}": None,
 }
 MULTIPART = {"POST acquisitions/{pk}/files/", "POST attachments/"}
-
 # Pages take forms; the admin's take those of its services.
 PAGES: dict[str, Build | None] = {
     "POST /images/{pk}/calibrate/": lambda w: {"x": "0.4", "y": "0.4", "z": "0.4", "u": "0.01", "reason": "measured"},
@@ -268,6 +272,7 @@ NAMES = {
     "acquisitions": "acquisition",
     "series": "series",
     "attachments": "attachment",
+    "uploads": "upload",
     "external-activities": "outside",
     "images": "image",
     "properties": "property",
@@ -369,7 +374,7 @@ def _body(route: Route) -> tuple[Build | None, str]:
     if route.is_api:
         if name not in BODIES:
             raise LookupError(f"{route.key}: say in tests/contract/requests.py, BODIES, what this route is sent")
-        return BODIES[name], "multipart" if name in MULTIPART else "json"
+        return BODIES[name], upload_requests.RAW.get(name) or ("multipart" if name in MULTIPART else "json")
     if route.is_admin:
         found = re.fullmatch(r"/admin/(\w+/\w+)/(?:\{object_id\}/)?(add|change|delete)/", route.path)
         return ADMIN.get("/".join(found.groups()) if found else "", lambda w: {}), "multipart"
@@ -384,6 +389,6 @@ def requests_of(world: World, role: str) -> Iterator[Call]:
         call = Call("", route.method, "", route=route)
         if call.writes:
             body, form = _body(route)
-            call = replace(call, body=body, form=form)
+            call = replace(call, body=body, form=form, headers=upload_requests.HEADERS.get(short(route), {}))
         for key, url in _addresses(route, world, role):
             yield replace(call, key=key, url=url)

@@ -22,7 +22,14 @@ from apps.catalog.services import add_material_property
 from apps.core import storage
 from apps.core.ids import new_id
 from apps.imaging.models import Acquisition, Attachment, Image
-from apps.imaging.services import create_acquisition, create_series, open_attachment, receive_files, start_ingest
+from apps.imaging.services import (
+    begin_upload,
+    create_acquisition,
+    create_series,
+    open_attachment,
+    receive_files,
+    start_ingest,
+)
 from apps.imaging.services.receipts import take_files
 from apps.jobs import runner
 from apps.jobs.models import Job, JobLogLine
@@ -207,7 +214,14 @@ def _outside(world: World) -> None:
     for row in (released, table):
         release_result(actor=manager, row=row)
     source_file = world.acquisition.files.get()
-    world.things |= {"outside": outside, "attachment": attachment, "released": released, "released_table": table}
+    upload = begin_upload(actor=world.users["contributor"], name=f"{CANARY}.raw", size=5)
+    world.things |= {
+        "outside": outside,
+        "attachment": attachment,
+        "upload": upload,
+        "released": released,
+        "released_table": table,
+    }
     world.things |= {"source_file": source_file}
 
 
@@ -352,6 +366,7 @@ def double(world: World) -> None:
         _copy(thing)
     for thing in (world.outside, world.attachment):
         _copy(thing)
+    begin_upload(actor=world.users["contributor"], name="more.raw", size=5)
 
 
 def _copy(row: Any) -> None:

@@ -15,6 +15,7 @@ from django.urls import resolve
 
 from apps.web import urls
 from tests.e2e import browser
+from tests.e2e.addresses import NOT_PAGES
 from tests.e2e.browser import SCHEMES, SIZES, Visitor
 from tests.e2e.lab_files import files_of
 from tests.e2e.served import REPO_ROOT, Served, services, wait_for
@@ -29,32 +30,6 @@ FIBRES = REPO_ROOT / "fixtures" / "fibres" / "fibers_150x150x150.tif"
 PASSWORD = "correct-horse-battery-staple"
 _START_SECONDS = 600.0
 LOOKED_AT = [(size, scheme) for size in SIZES for scheme in SCHEMES]
-# Addresses that answer with no page of their own: buttons, parts of a page, pictures, files.
-NOT_PAGES = {
-    "home-jobs",
-    "account_login",
-    "logout",
-    "profile",
-    "password",
-    "token-add",
-    "token-revoke",
-    "member-role",
-    "member-remove",
-    "acquisition-live",
-    "acquisition-files",
-    "acquisition-look",
-    "acquisition-ingest",
-    "image-slice",
-    "image-calibrate",
-    "job-live",
-    "job-cancel",
-    "job-retry",
-    "number-review",
-    "number-release",
-    "number-withdraw",
-    "table-csv",
-    "calibration-withdraw",
-}
 
 
 @pytest.fixture(scope="module")
@@ -388,3 +363,29 @@ def test_an_upload_works_without_a_script(chrome: Any, address: str, pages: dict
     assert "plain.tif" in page.inner_text("main")
     assert "1 file received" in page.inner_text("main")
     context.close()
+
+
+def test_a_large_file_goes_on_where_the_line_broke(ada: Visitor, pages: dict[str, str], tmp_path: Path) -> None:
+    page = ada.page
+    ada.goto(pages["import"])
+    page.click("main button[type=submit]")
+    copy = tmp_path / "large.tif"
+    copy.write_bytes(FIBRES.read_bytes())
+    page.set_input_files("#file", str(copy))
+    page.evaluate("Object.assign(document.querySelector('form[data-upload]').dataset, {large: 1000, piece: 1000000})")
+    begins: list[str] = []
+
+    def pass_or_break(route: Any) -> None:
+        begins.append(route.request.headers["upload-offset"])
+        if len(begins) == 3:
+            route.abort()
+        else:
+            route.continue_()
+
+    page.route("**/api/v1/uploads/*/", lambda r: pass_or_break(r) if r.request.method == "PATCH" else r.continue_())
+    page.click("form[data-upload] button")
+    page.get_by_role("link", name="large.tif").or_(page.get_by_text("large.tif")).first.wait_for(timeout=120_000)
+    page.unroute("**/api/v1/uploads/*/")
+    assert begins == ["0", "1000000", "2000000", "2000000", "3000000"]
+    assert page.evaluate("Object.keys(localStorage).filter((key) => key.startsWith('upload ')).length") == 0
+    ada.complaints.clear()  # the browser names the broken request itself

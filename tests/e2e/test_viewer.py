@@ -326,6 +326,22 @@ def test_a_refused_region_says_why_and_stays(ada: Visitor, made: Made) -> None:
     ada.complaints.clear()  # the browser names the 400 itself
 
 
+def test_a_region_marked_in_the_fine_image_is_seen_in_the_coarse_one(ada: Visitor, made: Made, rest: Rest) -> None:
+    point = {"type": "point", "coordinates": place(FINE_AT, FINE_UM).tolist()}
+    row = rest.post("rois/", frame=made.frames["fine"], geometry=point, name="made far pore")
+    page = opened(ada, made.view("coarse"))
+    drawn = adapter(page, "return a.drawn('regions from elsewhere').toJSON();")
+    (found,) = [annotation for annotation in drawn if annotation["id"] == row["id"]]
+    lies = adapter(page, "return a.toFrame(x);", found["point"])
+    assert lies == pytest.approx(place(COARSE_AT, COARSE_UM).tolist(), abs=1e-3)
+    page.get_by_role("button", name="Show made far pore").click()
+    assert adapter(page, "return a.position();") == pytest.approx(lies, abs=1e-3)
+    assert "error not known" in page.inner_text("#regions-elsewhere")  # the way there states none
+    page.locator("#elsewhere-visible").uncheck()
+    assert adapter(page, "return a.layer('regions from elsewhere').visible;") is False
+    assert not ada.complaints
+
+
 # -------------------------------------------------------------------------------------------------------------- access
 
 

@@ -79,8 +79,9 @@ class World:
             act.created(row)
         return row
 
-    def frame(self) -> Frame:
-        return Frame.objects.create(project=self.project, kind="image", name="frame", description="made for a test")
+    def frame(self, **more: Any) -> Frame:
+        words = {"kind": "image", "name": "frame", "description": "made for a test"}
+        return Frame.objects.create(project=self.project, **words | more)
 
     def image(self, *, scale: dict[str, Any] | None = None, kind: str = "intensity", **more: Any) -> Image:
         array = np.arange(np.prod(SHAPE), dtype=np.uint16).reshape(SHAPE)

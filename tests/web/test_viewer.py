@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -174,7 +175,7 @@ def test_two_images_of_one_frame_need_no_transform(world: World, seen_by: Any) -
     second = world.image(scale=spacing(1.0), frame=first.frame)
     found = config_of(seen_by(world.viewer).get(view(first, second)))
     assert [made["name"] for made in found["state"]["layers"]] == [
-        f"1 {first.name}", f"2 {second.name}", "regions", "draft",
+        f"1 {first.name}", f"2 {second.name}", client.ELSEWHERE, "regions", "draft",
     ]  # fmt: skip
     addresses = [made["source"]["url"] for made in found["state"]["layers"][:2]]
     assert addresses == [f"/api/v1/images/{row.pk}/zarr/|zarr3:" for row in (first, second)]
@@ -261,6 +262,75 @@ def test_stored_regions_of_the_frame_are_drawn_and_superseded_ones_are_not(world
     assert [place["id"] for place in found["regions"]] == [str(newer.pk)]
     drawn = next(made for made in found["state"]["layers"] if made["name"] == "regions")["annotations"]
     assert [annotation["id"] for annotation in drawn] == [str(newer.pk)]
+
+
+def turned(world: World) -> tuple[Any, Any]:
+    """Two images, and an accepted map from the second's frame, by a right angle round z, to that of the first."""
+    first, second = (
+        world.image(scale=spacing(1.0), frame=world.recorded(world.frame(specimen=world.specimen))) for _ in "ab"
+    )
+    matrix = [0.0, -1.0, 0.0, 100.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 7.0, 0.0, 0.0, 0.0, 1.0]
+    covariance = np.zeros((12, 12))
+    covariance[[3, 7, 11], [3, 7, 11]] = 0.25
+    made = create_transform(
+        actor=world.manager,
+        source=second.frame,
+        target=first.frame,
+        kind="rigid",
+        method="manual",
+        matrix=matrix,
+        covariance=covariance.tolist(),
+        no_residual_reason="made for a test",
+    )
+    accept_transform(actor=world.manager, transform=made)
+    return first, second
+
+
+def elsewhere_of(answer: Any) -> list[dict[str, Any]]:
+    layers = config_of(answer)["state"]["layers"]
+    return next(made for made in layers if made["name"] == client.ELSEWHERE)["annotations"]
+
+
+def test_a_region_of_another_frame_is_drawn_where_it_lies_with_its_error(world: World, seen_by: Any) -> None:
+    first, second = turned(world)
+    triangle = {"type": "polygon", "coordinates": [[0, 0, 0], [10, 0, 0], [0, 5, 1]]}
+    roi = create_roi(actor=world.contributor, frame=second.frame, geometry=triangle, name="pore")
+    answer = seen_by(world.viewer).get(view(first))
+    found = config_of(answer)
+    assert found["regions"] == []
+    assert found["elsewhere"] == [{"id": str(roi.pk), "middle": pytest.approx([97.5, 5.0, 7.5])}]
+    (drawn,) = elsewhere_of(answer)
+    origin = np.array(found["origin"])
+    points = np.array(drawn["points"]) * found["unit"] + origin
+    assert points.tolist() == pytest.approx(np.array([[100, 0, 7], [100, 10, 7], [95, 0, 8], [100, 0, 7]]))
+    assert "± 1.4 µm (95 %)" in answer.content.decode()  # 2.80 times 0.5 um
+    own = seen_by(world.viewer).get(view(second))
+    assert elsewhere_of(own) == []
+    assert [place["id"] for place in config_of(own)["regions"]] == [str(roi.pk)]
+
+
+def test_a_box_that_is_turned_is_drawn_by_its_twelve_edges(world: World, seen_by: Any) -> None:
+    first, second = turned(world)
+    box = {"type": "box", "coordinates": [[0, 0, 0], [4, 2, 1]]}
+    create_roi(actor=world.contributor, frame=second.frame, geometry=box, name="cell")
+    answer = seen_by(world.viewer).get(view(first))
+    (drawn,) = elsewhere_of(answer)
+    points = np.array(drawn["points"]) * config_of(answer)["unit"] + np.array(config_of(answer)["origin"])
+    ends = np.round(points, 6).tolist()
+    edges = {frozenset((tuple(a), tuple(b))) for a, b in pairwise(ends)}
+    assert len(edges) == 12
+    assert all(np.count_nonzero(np.subtract(*map(np.array, edge))) == 1 for edge in edges)
+    assert points.min(axis=0) == pytest.approx([98.0, 0.0, 7.0])
+    assert points.max(axis=0) == pytest.approx([100.0, 4.0, 8.0])
+
+
+def test_regions_that_no_path_brings_here_are_not_drawn(world: World, seen_by: Any) -> None:
+    first = placed(world)
+    far = world.recorded(world.frame(specimen=world.specimen))
+    create_roi(actor=world.contributor, frame=far, geometry={"type": "point", "coordinates": [1, 2, 3]}, name="lost")
+    answer = seen_by(world.viewer).get(view(first))
+    assert elsewhere_of(answer) == []
+    assert "From other frames" not in answer.content.decode()
 
 
 def test_the_image_page_leads_to_the_viewer(world: World, seen_by: Any) -> None:

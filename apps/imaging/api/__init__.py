@@ -12,12 +12,14 @@ from apps.imaging.api.coverage import FrameNearView, RoiCoverageView
 from apps.imaging.api.images import ImageViewSet
 from apps.imaging.api.napari import ImageNapariView
 from apps.imaging.api.shares import SharesView, ShareView
+from apps.imaging.api.uploads import UploadViewSet
 
 ROUTES = [
     ("acquisitions", AcquisitionViewSet, "acquisition"),
     ("images", ImageViewSet, "image"),
     ("series", SeriesViewSet, "series"),
     ("attachments", AttachmentViewSet, "attachment"),
+    ("uploads", UploadViewSet, "upload"),
 ]
 # Without the router: these addresses end without a slash.
 URLS = [

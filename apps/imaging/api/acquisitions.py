@@ -16,6 +16,7 @@ from apps.catalog.api.base import RowViewSet
 from apps.catalog.models import Instrument, Specimen, State
 from apps.core.api.filters import TagFilter
 from apps.core.api.serializers import refuse_body
+from apps.core.errors import InvalidValueError
 from apps.imaging import selectors, services
 from apps.imaging.api.caller import caller
 from apps.imaging.api.serializers import (
@@ -30,14 +31,14 @@ from apps.imaging.api.serializers import (
     SeriesInput,
     SeriesSerializer,
 )
-from apps.imaging.api.shares import PathInput
 from apps.imaging.api.upload import UnreadUploads, receive_multipart
-from apps.imaging.models import Acquisition, Modality, Series
+from apps.imaging.api.uploads import FilesInput
+from apps.imaging.models import Acquisition, Modality, Series, SourceFile
 from apps.projects.models import Project
 from apps.spatial.models import Mount
 
 _FILES = {
-    "application/json": PathInput,
+    "application/json": FilesInput,
     "multipart/form-data": {
         "type": "object",
         "properties": {"file": {"type": "array", "items": {"type": "string", "format": "binary"}}},
@@ -124,17 +125,27 @@ class AcquisitionViewSet(UnreadUploads, RowViewSet):
     @extend_schema(request=_FILES, responses={201: ReceivedSerializer})
     @action(detail=True, methods=["post"])
     def files(self, request: Request, pk: str) -> Response:
-        """Receive source files, sent or named by their path in a share: all of a request, or none."""
+        """Receive source files: sent, named by their path in a share, or uploaded before; all of a request, or none."""
         acquisition = self.get_object()
         if request._request.content_type == "application/json":
-            values = self.checked(request, PathInput)
-            paths = values["paths"] if "paths" in values else [values["path"]]
-            rows = services.import_files(actor=caller(request), acquisition=acquisition, paths=paths)
+            rows = self._named(request, acquisition)
             return Response(ReceivedSerializer({"files": rows}).data, status=status.HTTP_201_CREATED)
         with services.open_receipt(actor=caller(request), acquisition=acquisition) as receipt:
             receive_multipart(request._request, receipt)
             rows = receipt.commit()
         return Response(ReceivedSerializer({"files": rows}).data, status=status.HTTP_201_CREATED)
+
+    def _named(self, request: Request, acquisition: Acquisition) -> list[SourceFile]:
+        values = self.checked(request, FilesInput)
+        if "path" in values or "paths" in values:
+            paths = values["paths"] if "paths" in values else [values["path"]]
+            return services.import_files(actor=caller(request), acquisition=acquisition, paths=paths)
+        ids = list(dict.fromkeys(values["uploads"] if "uploads" in values else [values["upload"]]))
+        rows = {row.pk: row for row in selectors.list_uploads(request.user).filter(pk__in=ids)}
+        if unseen := [key for key in ids if key not in rows]:
+            raise InvalidValueError(f"you have no upload {unseen[0]}", field="upload")
+        uploads = [rows[key] for key in ids]
+        return services.take_uploads(actor=caller(request), acquisition=acquisition, uploads=uploads)
 
     @extend_schema(request=None, responses={202: IngestAnswer})
     @action(detail=True, methods=["post"])

@@ -11,7 +11,6 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from apps.core.api.filters import check_query
-from apps.core.api.serializers import StrictSerializer
 from apps.imaging import services
 from apps.imaging.api.caller import caller
 
@@ -66,21 +65,6 @@ class ListingSerializer(serializers.Serializer[Any]):
     def get_left_out(self, row: services.Listing) -> list[dict[str, str]]:
         """Links and what else is never taken."""
         return [{"name": name, "why": why} for name, why in row.left_out]
-
-
-class PathInput(StrictSerializer):
-    """Files of a share: one path, or several."""
-
-    path = serializers.CharField(required=False, max_length=4096, trim_whitespace=False)
-    paths = serializers.ListField(
-        child=serializers.CharField(max_length=4096, trim_whitespace=False), required=False, max_length=2000
-    )
-
-    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        """One of the two."""
-        if ("path" in attrs) == ("paths" in attrs):
-            raise serializers.ValidationError({"path": ["give path, or paths, of share/folder/file"]})
-        return attrs
 
 
 class SharesView(APIView):

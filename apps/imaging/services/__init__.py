@@ -13,16 +13,29 @@ from apps.imaging.services.receipts import AcquisitionReceipt, open_receipt, rec
 from apps.imaging.services.receive import Receipt
 from apps.imaging.services.rescale import register_scale_dependents
 from apps.imaging.services.shares import Listing, import_files, list_share, share_names
+from apps.imaging.services.uploads import (
+    CHECKSUMS,
+    MOST_OPEN,
+    Checksum,
+    begin_upload,
+    receive_piece,
+    remove_upload,
+    take_uploads,
+)
 from apps.imaging.services.words import update_acquisition
 
 __all__ = [
+    "CHECKSUMS",
+    "MOST_OPEN",
     "AcquisitionReceipt",
     "Applied",
     "AttachmentReceipt",
+    "Checksum",
     "Listing",
     "Receipt",
     "apply_calibration",
     "apply_to_instrument",
+    "begin_upload",
     "calibrate_image",
     "create_acquisition",
     "create_image",
@@ -35,10 +48,13 @@ __all__ = [
     "open_receipt",
     "publish_ingest",
     "receive_files",
+    "receive_piece",
     "record_sources",
     "register_scale_dependents",
+    "remove_upload",
     "share_names",
     "start_ingest",
     "start_preview",
+    "take_uploads",
     "update_acquisition",
 ]

@@ -30,9 +30,9 @@ from apps.projects.models import User
 
 T = TypeVar("T")
 MAX_NAME = 255
-_STAGED_NAME = "received"
 # Synced while the bytes come, so that the end of a large upload waits for the disk for one such piece, not for all.
 _SYNC_BYTES = 256 << 20
+_BLOCK = 4 << 20
 _SLOWEST_DISK = 8 << 20  # bytes a second that a lease counts on while a file is synced
 _MEDIA_TYPE = re.compile(r"^[A-Za-z0-9!#$&^_.+-]{1,60}/[A-Za-z0-9!#$&^_.+-]{1,39}$")
 _UNKNOWN_TYPE = "application/octet-stream"
@@ -63,6 +63,11 @@ def check_file_name(name: str) -> str:
     return name
 
 
+def known_media_type(given: str) -> str:
+    """A media type as it was given, if it is one."""
+    return given if _MEDIA_TYPE.match(given) else _UNKNOWN_TYPE
+
+
 @contextmanager
 def _swept_named() -> Iterator[None]:
     """Staging that is not there any more was swept: nothing is wrong with the request."""
@@ -91,12 +96,23 @@ class Incoming:
         self.receipt.account(len(chunk))
         with storage.full_disk_named(), _swept_named():
             if self.stream is None:
-                self.path = storage.upload_dir(self.store.pk) / _STAGED_NAME
+                self.path = storage.staged_file(self.store.pk)
                 self.stream = self.path.open("xb", buffering=1 << 20)
             self.stream.write(chunk)
             self._sync_now_and_then(self.stream, len(chunk))
         self.digest.update(chunk)
         self.size += len(chunk)
+
+    def adopt(self, whole: Path) -> None:
+        """Take the bytes of a file that lies in staging already; they are read once more, for their digest."""
+        with storage.full_disk_named(), _swept_named():
+            self.path = storage.staged_file(self.store.pk)
+            storage.lend(whole, self.path)
+            with whole.open("rb") as stream:
+                while chunk := stream.read(_BLOCK):
+                    self.receipt.account(len(chunk))
+                    self.digest.update(chunk)
+                    self.size += len(chunk)
 
     def _sync_now_and_then(self, stream: IO[bytes], count: int) -> None:
         self.unsynced += count
@@ -173,8 +189,7 @@ class Receipt:
         store = Store.objects.create(
             kind=Store.Kind.FILE, key=storage.new_key("file"), lease_until=DbNow(settings.CORR_LEASE_SECONDS)
         )
-        known = media_type if _MEDIA_TYPE.match(media_type) else _UNKNOWN_TYPE
-        item = Incoming(self, store, name, known)
+        item = Incoming(self, store, name, known_media_type(media_type))
         self.incoming.append(item)
         return item
 

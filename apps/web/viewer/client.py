@@ -22,6 +22,8 @@ SCRIPTS: Final = tuple(
         "main.8608d1fc21b22785.js",
     )
 )
-# What the client calls the drawings of regions and of the one being drawn; names of layers are its keys.
+# What the client calls the drawings of regions, of those from other frames, and of the one being drawn; names of layers
+# are its keys.
 REGIONS: Final = "regions"
+ELSEWHERE: Final = "regions from elsewhere"
 DRAFT: Final = "draft"

@@ -21,7 +21,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from apps.web.viewer.client import DRAFT, REGIONS
+from apps.web.viewer.client import DRAFT, ELSEWHERE, REGIONS
 
 Matrix = npt.NDArray[np.float64]
 _XYZ: Final = "xyz"
@@ -33,6 +33,7 @@ _PALETTE: Final = (
     (0, 158, 115), (230, 159, 0), (86, 180, 233), (240, 228, 66), (0, 114, 178), (213, 94, 0), (204, 121, 167),
 )  # fmt: skip
 REGION_COLOUR: Final = "#ffd43b"
+ELSEWHERE_COLOUR: Final = "#7fdbff"
 DRAFT_COLOUR: Final = "#ff5fa2"
 
 
@@ -117,12 +118,15 @@ class View:
         Point of the viewed frame in the middle of the picture.
     annotations : tuple of mapping
         As :func:`apps.web.viewer.regions.annotation` makes them.
+    elsewhere : tuple of mapping
+        Of regions of other frames, as :func:`apps.web.viewer.elsewhere.annotation` makes them.
     """
 
     origin_um: tuple[float, float, float]
     unit_um: float | None
     position_um: tuple[float, float, float]
     annotations: tuple[Mapping[str, Any], ...] = field(default=())
+    elsewhere: tuple[Mapping[str, Any], ...] = field(default=())
 
     @property
     def dimension(self) -> list[Any]:
@@ -159,7 +163,11 @@ def state_of(layers: Sequence[Layer], view: View) -> dict[str, Any]:
         "dimensions": dict.fromkeys(_XYZ, view.dimension),
         "position": view.local(view.position_um),
         "layers": [_layer(layer, view) for layer in layers]
-        + [_drawing(REGIONS, REGION_COLOUR, view, view.annotations), _drawing(DRAFT, DRAFT_COLOUR, view, ())],
+        + [
+            _drawing(ELSEWHERE, ELSEWHERE_COLOUR, view, view.elsewhere),
+            _drawing(REGIONS, REGION_COLOUR, view, view.annotations),
+            _drawing(DRAFT, DRAFT_COLOUR, view, ()),
+        ],
         "layout": "xy",
         "showAxisLines": False,
         "showScaleBar": True,

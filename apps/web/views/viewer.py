@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from django.http import Http404, HttpRequest, HttpResponse
@@ -16,7 +17,7 @@ from apps.projects import access
 from apps.projects.models import User
 from apps.spatial.models import Frame, Roi
 from apps.spatial.selectors import list_frames, list_rois
-from apps.web.viewer import client, layers, regions
+from apps.web.viewer import client, elsewhere, layers, regions
 from apps.web.viewer.state import state_of, view_of
 from apps.web.views.base import account, page
 
@@ -37,7 +38,8 @@ def viewer(request: HttpRequest) -> HttpResponse:
     context |= {"frames": _frames(user, rows, frame), "others": _others(user, rows), "kinds": KINDS}
     context |= {"ids": ",".join(str(row.pk) for row in rows), "doubts": layers.doubts(found)}
     if found:
-        context["config"] = _config(user, found, frame, rows[0])
+        far = elsewhere.regions_from_elsewhere(user, frame, {row.specimen_id for row in rows}) if frame else []
+        context |= {"config": _config(user, found, frame, rows[0], far), "elsewhere": far}
     return render(request, "web/viewer.html", context)
 
 
@@ -85,7 +87,13 @@ def _others(user: User, rows: Sequence[Image]) -> list[Image]:
     return list(more.exclude(pk__in=[row.pk for row in rows]).order_by("name")[:200])
 
 
-def _config(user: User, found: Sequence[layers.Shown], frame: Frame | None, first: Image) -> dict[str, Any]:
+def _config(
+    user: User,
+    found: Sequence[layers.Shown],
+    frame: Frame | None,
+    first: Image,
+    far: Sequence[elsewhere.Elsewhere],
+) -> dict[str, Any]:
     """Return what the page's script works with."""
     stored = list(list_rois(user).filter(frame=frame, superseded_by__isnull=True)[: MOST_REGIONS + 1]) if frame else []
     places = [
@@ -94,7 +102,11 @@ def _config(user: User, found: Sequence[layers.Shown], frame: Frame | None, firs
     ]
     plain = [item.layer for item in found]
     view = view_of(plain)
-    view = view_of(plain, [regions.annotation(place, view) for place in places])
+    view = replace(
+        view,
+        annotations=tuple(regions.annotation(place, view) for place in places),
+        elsewhere=tuple(elsewhere.annotation(place, view) for place in far),
+    )
     state_frame = Frame.objects.filter(kind=Frame.Kind.STATE, state=first.state_id).first()
     return {
         "state": state_of(plain, view),
@@ -103,9 +115,10 @@ def _config(user: User, found: Sequence[layers.Shown], frame: Frame | None, firs
         "layers": [layers.described(item) for item in found],
         "regions": places,
         "more_regions": len(stored) > MOST_REGIONS,
+        "elsewhere": [elsewhere.described(place) for place in far],
         "frame": str(frame.pk) if frame else None,
         "specimen_frame": _named(state_frame) if frame else None,
-        "names": {"regions": client.REGIONS, "draft": client.DRAFT},
+        "names": {"regions": client.REGIONS, "elsewhere": client.ELSEWHERE, "draft": client.DRAFT},
         "may_draw": frame is not None and access.allowed(user, access.Action.CONTRIBUTE, first),
         "rois": reverse("roi-list"),
         "map": reverse("frame-map-points", args=[frame.pk]) if frame else None,

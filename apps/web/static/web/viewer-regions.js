@@ -30,6 +30,18 @@ export function regionControls(adapter, config) {
   };
   if (editor) editor.changed = refresh;
   refresh();
+  fromElsewhere(adapter, config);
+}
+
+// Regions of other frames are drawn by the server's word: they can be looked at and hidden, and corrected where they are from.
+function fromElsewhere(adapter, config) {
+  const middles = new Map(config.elsewhere.map((region) => [region.id, region.middle]));
+  for (const shown of document.querySelectorAll("[data-elsewhere]")) {
+    shown.addEventListener("click", () => adapter.moveTo(middles.get(shown.dataset.elsewhere)));
+  }
+  document.getElementById("elsewhere-visible")?.addEventListener("change", (event) => {
+    adapter.setVisible(config.names.elsewhere, event.target.checked);
+  });
 }
 
 function drawn(region) {
