@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from analyses.sdk import landmarks
+from analyses.sdk.propagation import UncertainMap, coverage_factor, expanded_error, propagate
+from analyses.sdk.spatial import apply, invert
 from apps.core.errors import InvalidValueError
-from apps.spatial.models import Landmark
+from apps.spatial.models import Landmark, Transform
 from apps.spatial.pairs import Pair
 
 FITTED_KINDS: Final = landmarks.KINDS
@@ -71,6 +74,38 @@ def fit_pairs(kind: str, pairs: Sequence[Pair]) -> FittedMap:
         degrees_of_freedom=fit.degrees_of_freedom if fit.covariance is not None and not stated else None,
         facts={"fit": _facts(fit, numbers, len(pairs))},
     )
+
+
+def predict_errors(transform: Transform, points: npt.ArrayLike) -> npt.NDArray[np.float64] | None:
+    """Return the error that a fitted map predicts for what it maps to points of the target frame.
+
+    Parameters
+    ----------
+    transform : Transform
+        With a matrix; of :func:`fit_pairs`, stored or not.
+    points : array_like, (n, 3)
+        (x, y, z) in the target frame, um.
+
+    Returns
+    -------
+    ndarray, (n,), or None
+        Longest half axis of each 95 % ellipsoid, um; None where the map has no covariance.
+    """
+    if transform.covariance is None:
+        return None
+    matrix = np.array(transform.matrix, np.float64).reshape(4, 4)
+    degrees = transform.degrees_of_freedom or np.inf
+    known = UncertainMap(matrix, np.array(transform.covariance), error="fit", degrees_of_freedom=degrees)
+    found = propagate(apply(invert(matrix), points), [known])
+    return expanded_error(found.covariances, found.degrees_of_freedom)
+
+
+def factor_95(transform: Transform) -> float | None:
+    """Return half axes of the 95 % ellipsoid over standard errors along them; None where there is no covariance."""
+    if transform.covariance is None:
+        return None
+    dimensions = 2 if transform.facts["fit"]["planar"] else 3
+    return float(coverage_factor(dimensions, transform.degrees_of_freedom or np.inf))
 
 
 def _facts(fit: landmarks.Fit, numbers: Sequence[int], count: int) -> dict[str, Any]:

@@ -21,7 +21,9 @@ from apps.core.api.serializers import FiniteFloatField, ObjectField, StrictModel
 from apps.core.errors import InvalidValueError
 from apps.projects import access
 from apps.spatial import selectors, services
-from apps.spatial.fitting import FITTED_KINDS
+from apps.spatial.api.frames import PointsField
+from apps.spatial.api.told import clean_points
+from apps.spatial.fitting import FITTED_KINDS, factor_95, predict_errors
 from apps.spatial.models import Frame, Landmark, Transform, TransformDecision, TransformOverride
 from apps.spatial.pairs import Pair, lengths_um
 from apps.spatial.services.transforms import TYPED_METHODS
@@ -85,6 +87,19 @@ class DecompositionSerializer(serializers.Serializer[Any]):
     mirrored = serializers.BooleanField()
 
 
+def _told_parts(matrix: list[float]) -> dict[str, Any]:
+    parts = decompose(np.array(matrix, np.float64).reshape(4, 4))
+    return {
+        "angle_deg": parts.angle_deg,
+        "axis": parts.axis.tolist(),
+        "euler_deg": parts.euler_deg.tolist(),
+        "scales": parts.scales.tolist(),
+        "shear": parts.shear,
+        "translation_um": parts.translation_um.tolist(),
+        "mirrored": parts.mirrored,
+    }
+
+
 class TransformSerializer(StrictModelSerializer):
     """An edge between two frames: ``target = matrix @ source``, micrometres."""
 
@@ -146,18 +161,7 @@ class TransformSerializer(StrictModelSerializer):
     @extend_schema_field(DecompositionSerializer(allow_null=True))
     def get_decomposition(self, transform: Transform) -> dict[str, Any] | None:
         """Rotation, scales, shear and shift; null for a displacement field."""
-        if transform.matrix is None:
-            return None
-        parts = decompose(np.array(transform.matrix, np.float64).reshape(4, 4))
-        return {
-            "angle_deg": parts.angle_deg,
-            "axis": parts.axis.tolist(),
-            "euler_deg": parts.euler_deg.tolist(),
-            "scales": parts.scales.tolist(),
-            "shear": parts.shear,
-            "translation_um": parts.translation_um.tolist(),
-            "mirrored": parts.mirrored,
-        }
+        return None if transform.matrix is None else _told_parts(transform.matrix)
 
     @extend_schema_field(serializers.ListField(child=serializers.FloatField(allow_null=True)))
     def get_residuals_um(self, transform: Transform) -> list[float | None]:
@@ -257,6 +261,11 @@ class FitInput(StrictSerializer):
     target = serializers.UUIDField()
     kind = serializers.ChoiceField(choices=[(kind, kind) for kind in FITTED_KINDS])
     landmarks = serializers.ListField(child=LandmarkInput(), max_length=10_000)
+    predict_at = PointsField(
+        required=False,
+        allow_null=True,
+        help_text="points (x, y, z) of the target frame, um, for which the error of the map is told",
+    )
 
 
 class FitSerializer(serializers.Serializer[Any]):
@@ -269,6 +278,15 @@ class FitSerializer(serializers.Serializer[Any]):
     residuals_um = serializers.ListField(child=serializers.FloatField())
     leave_one_out_um = serializers.ListField(child=serializers.FloatField(allow_null=True))
     suspects = serializers.ListField(child=serializers.IntegerField())
+    decomposition = DecompositionSerializer()
+    factor_95 = serializers.FloatField(
+        allow_null=True, help_text="half axes of 95 % ellipsoids / standard errors along them; null without covariance"
+    )
+    predicted_u95_um = serializers.ListField(
+        child=serializers.FloatField(),
+        allow_null=True,
+        help_text="longest half axis of the 95 % ellipsoid at each point of `predict_at`; null without covariance",
+    )
     facts = ObjectField()
 
 
@@ -340,8 +358,11 @@ class TransformViewSet(RowViewSet):
         """Fit a map to landmarks and show it; stores nothing."""
         values = self.checked(request, FitInput)
         access.require(self.actor, access.Action.CONTRIBUTE, values["source"])
+        given = values.pop("predict_at", None)
+        points = None if given is None else clean_points(given, "predict_at")
         transform, pairs = services.prepare_transform(method=Transform.Method.LANDMARKS, **values)
-        return Response(_told(transform, pairs))
+        errors = None if points is None else predict_errors(transform, points)
+        return Response(_told(transform, pairs) | {"predicted_u95_um": None if errors is None else errors.tolist()})
 
     @extend_schema(request=ReasonSerializer, responses={200: WithdrawnTransformSerializer}, filters=False)
     @action(detail=True, methods=["post"], filterset_class=None)
@@ -365,5 +386,7 @@ def _told(transform: Transform, pairs: list[Pair]) -> dict[str, Any]:
         "residuals_um": lengths_um(flat, pairs).tolist(),
         "leave_one_out_um": fit["leave_one_out_um"],
         "suspects": fit["suspects"],
+        "decomposition": _told_parts(flat),
+        "factor_95": factor_95(transform),
         "facts": transform.facts,
     }

@@ -66,10 +66,10 @@ def render(path: Path, plane: Plane, *, labels: bool) -> bytes:
     reader = open_store(path)
     samples = _read(reader, plane)
     if labels:
-        picture = Picture.fromarray(_coloured(samples), "RGB")
+        picture = Picture.fromarray(coloured(samples), "RGB")
     else:
-        limits = plane.window or _limits(path, plane.channel, plane.time)
-        picture = Picture.fromarray(_grey(samples, *limits), "L")
+        limits = plane.window or usual_window(path, plane.channel, plane.time)
+        picture = Picture.fromarray(grey(samples, *limits), "L")
     picture.thumbnail((plane.edge, plane.edge))
     buffer = io.BytesIO()
     picture.save(buffer, "PNG", compress_level=4)
@@ -98,7 +98,7 @@ class Histogram:
 def histogram(path: Path, channel: int, time: int) -> Histogram:
     """Return the grey values of the coarsest level, for the eye: how the samples lie, and the usual window."""
     samples = _coarse(path, channel, time)
-    black, white = _limits(path, channel, time)
+    black, white = usual_window(path, channel, time)
     if samples.size == 0:
         return Histogram(0.0, 1.0, (0,) * BINS, black, white)
     low, high = float(samples.min()), float(samples.max())
@@ -141,7 +141,7 @@ def _edges(reader: StoreReader, number: int, plane: Plane) -> list[int]:
 
 
 @lru_cache(maxsize=256)
-def _limits(path: Path, channel: int, time: int) -> tuple[float, float]:
+def usual_window(path: Path, channel: int, time: int) -> tuple[float, float]:
     """Return the grey values that become black and white, from the coarsest level; a store never changes."""
     finite = _coarse(path, channel, time)
     if finite.size == 0:
@@ -162,12 +162,14 @@ def _coarse(path: Path, channel: int, time: int) -> npt.NDArray[Any]:
     return samples[np.isfinite(samples)] if samples.dtype.kind == "f" else samples.ravel()
 
 
-def _grey(samples: npt.NDArray[Any], low: float, high: float) -> npt.NDArray[np.uint8]:
+def grey(samples: npt.NDArray[Any], low: float, high: float) -> npt.NDArray[np.uint8]:
+    """Return grey levels: ``low`` and below is black, ``high`` and above white, NaN black."""
     scaled = (samples.astype(np.float64) - low) * (255.0 / (high - low))
     return np.clip(np.nan_to_num(scaled), 0, 255).astype(np.uint8)
 
 
-def _coloured(samples: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+def coloured(samples: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    """Return a colour (R, G, B) for each label; label 0 is dark."""
     values = samples.astype(np.int64)
     colours = _PALETTE[values % len(_PALETTE)]
     colours[values == 0] = _BACKGROUND

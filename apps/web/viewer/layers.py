@@ -54,7 +54,7 @@ class Shown:
     def choices(self) -> list[Choice]:
         """Channels and times to choose from, where there are several."""
         found = [
-            Choice("c", "Channel", _channels(self.image)),
+            Choice("c", "Channel", channel_names(self.image)),
             Choice("t", "Time", _numbers(self.layer.sizes.get("t", 1))),
         ]
         return [choice for choice in found if choice.axis in self.layer.axes and len(choice.labels) > 1]
@@ -135,7 +135,7 @@ def _layer(row: Image, matrix: Matrix, number: int, *, in_um: bool) -> Layer:
         path=_store_address(row),
         axes=axes,
         sizes=sizes,
-        spacing_um=_spacing(row) if in_um else {},
+        spacing_um=spacing_um(row) if in_um else {},
         matrix=matrix,
         dtype=row.dtype,
         labels=labels,
@@ -146,7 +146,8 @@ def _layer(row: Image, matrix: Matrix, number: int, *, in_um: bool) -> Layer:
     )
 
 
-def _channels(row: Image) -> list[str]:
+def channel_names(row: Image) -> list[str]:
+    """Return a name for each channel: its label, else its number from 1."""
     count = samples_of(row.axes, row.shape).get("c", 1)
     names = [entry.get("label") for entry in row.channels] if len(row.channels) == count else [None] * count
     return [name or str(number + 1) for number, name in enumerate(names)]
@@ -162,7 +163,7 @@ def _store_address(row: Image) -> str:
     return reverse("image-zarr", args=[row.pk, f"{below}zarr.json"]).removesuffix("zarr.json")
 
 
-def _spacing(row: Image) -> dict[str, float]:
+def spacing_um(row: Image) -> dict[str, float]:
     """Sample distances in um.  A single plane gets the thickness of its samples' width: it has none of its own."""
     known = {axis: value for axis, value in plain_spacing(effective_spacing(row)).items() if value}
     return {axis: known.get(axis) or min(known.values(), default=1.0) for axis in _SPATIAL}
