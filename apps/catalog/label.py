@@ -19,6 +19,20 @@ def short_id(key: uuid.UUID) -> str:
     return key.hex[-8:]
 
 
+def qr_svg(uri: str) -> str:
+    """Draw a QR code, error correction M, which survives a scratch.
+
+    Returns
+    -------
+    str
+        An SVG element that fills what it is put into, for a page or another drawing; no scripts, styles or links.
+    """
+    drawn = io.BytesIO()
+    code = segno.make(uri, error="m", micro=False)
+    code.save(drawn, kind="svg", xmldecl=False, svgns=False, border=0, svgclass=None, lineclass=None, omitsize=True)
+    return drawn.getvalue().decode().strip()
+
+
 def label_svg(*, name: str, key: uuid.UUID, uri: str) -> str:
     """Draw a label of 90 by 39 mm.
 
@@ -29,16 +43,13 @@ def label_svg(*, name: str, key: uuid.UUID, uri: str) -> str:
     key : UUID
         Of the specimen.
     uri : str
-        What the code holds; error correction M, which survives a scratch.
+        What the code holds.
 
     Returns
     -------
     str
         An SVG document without scripts, styles or links.
     """
-    code = segno.make(uri, error="m", micro=False)
-    drawn = io.BytesIO()
-    code.save(drawn, kind="svg", xmldecl=False, svgns=False, border=0, svgclass=None, lineclass=None, omitsize=True)
     readable = "".join(letter for letter in name if letter.isprintable())
     lines = textwrap.wrap(readable, _LINE_LETTERS, max_lines=_LINES, placeholder="\N{HORIZONTAL ELLIPSIS}")
     texts = [
@@ -51,7 +62,7 @@ def label_svg(*, name: str, key: uuid.UUID, uri: str) -> str:
         '<?xml version="1.0" encoding="UTF-8"?>\n'
         '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 180 78" width="90mm" height="39mm">'
         '<rect width="180" height="78" fill="#fff"/>'
-        f"{drawn.getvalue().decode().strip().replace('<svg ', placed, 1)}"
+        f"{qr_svg(uri).replace('<svg ', placed, 1)}"
         f"{''.join(texts)}"
         f'<text x="{_TEXT_X}" y="{_MARGIN + 58}" font-family="monospace" font-size="8">{short_id(key)}</text>'
         "</svg>\n"

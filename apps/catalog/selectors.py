@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Final
 
 from django.db.models import Prefetch, QuerySet
@@ -13,8 +13,16 @@ from django.db.models import Prefetch, QuerySet
 from apps.catalog.models import Calibration, Instrument, Material, MaterialProperty, Specimen, SpecimenEvent, State
 from apps.projects import access
 from apps.projects.selectors import visible_project_ids
+from apps.provenance import graph
 from apps.provenance import selectors as ledger
+from apps.provenance.relations import WALKED, Kind, Relation
+from apps.provenance.rows import NodeRow
 
+# What was decided stays true whatever was withdrawn: by whom, when and why a transform was accepted, or used where it
+# does not hold.
+DECISIONS: Final = ("corr:TransformDecision", "corr:TransformOverride")
+# a revision corrects what it revises: it does not fall with it, unless it also used it or was derived from it
+RESTS_ON: Final = tuple(relation.value for relation in WALKED if relation is not Relation.WAS_REVISION_OF)
 MAX_DEPTH: Final = 64
 MAX_TREE: Final = 10_000
 
@@ -179,3 +187,21 @@ def visible_things(ids: Iterable[uuid.UUID], user: access.Caller) -> list[dict[s
         for node in ledger.load_nodes(things.get(one, one) for one in given)
         if node.project is None or node.project in mine
     ]
+
+
+def entities_among(ids: Sequence[uuid.UUID], cause: uuid.UUID, except_types: Collection[str]) -> list[NodeRow]:
+    """Return the things among nodes that rest on a cause which fall with it: no acts, no people, no decisions."""
+    return [
+        node
+        for node in ledger.load_nodes(ids)
+        if node.kind == Kind.ENTITY and node.id != cause and node.type not in except_types
+    ]
+
+
+def would_go_stale(cause: uuid.UUID, user: access.Caller, *, limit: int) -> list[dict[str, Any]]:
+    """Return ``{type, id}`` of what would be marked if a thing were withdrawn, as far as the caller may see it.
+
+    The walk is that of the withdrawal itself, cut off after ``limit`` nodes.
+    """
+    found = graph.descendants([cause], limit=limit, relations=RESTS_ON)
+    return visible_things([node.id for node in entities_among(found, cause, DECISIONS)], user)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from analyses.sdk.propagation import difference, propagate
-from apps.spatial.models import Frame
+from analyses.sdk.propagation import UncertainMap, difference, propagate
+from apps.spatial.models import Frame, Transform
 from apps.spatial.paths import Finder, Path, check_frames, middle_of, no_path
+from apps.spatial.propagation import uncertain_map
 
 Floats = npt.NDArray[np.float64]
 _MAX_ALTERNATIVES: Final = 5
@@ -62,6 +63,41 @@ def find_alternatives(
     others = [_compare(best, path, point) for path in list(found.values())[1:]]
     others.sort(key=lambda other: (not other.path.error_known, float(np.trace(other.covariance))))
     return [_compare(best, best, point), *others[: _MAX_ALTERNATIVES - 1]]
+
+
+def contradicting(transform: Transform) -> list[Alternative]:
+    """Return the other ways between the frames of a transform, each with by how much it disagrees in the middle.
+
+    The other ways are accepted transforms that avoid this one, which itself may be of any status; at most five, those
+    that contradict it first.  Empty where no other way leads there, and for a displacement field, which has no matrix.
+    """
+    if transform.matrix is None:
+        return []
+    source, target = transform.source, transform.target
+    finder = Finder.between(source, target)
+    point = middle_of(source)
+    own = Path(source.pk, target.pk, (transform.pk,), (_uncertain(transform),), transform.covariance is not None)
+    edges = [index for index, key in enumerate(finder.network.graph.transforms) if key == transform.pk]
+    best = finder.best(source.pk, target.pk, point, without=edges)
+    if best is None:
+        return []
+    found = {best.edges: best}
+    for step in best.edges:
+        path = finder.best(source.pk, target.pk, point, without=[*edges, step.edge])
+        if path is not None:
+            found.setdefault(path.edges, path)
+    others = [_compare(own, path, point) for path in found.values()]
+    others.sort(key=lambda other: (not other.contradicts, float(np.trace(other.covariance))))
+    return others[:_MAX_ALTERNATIVES]
+
+
+def _uncertain(transform: Transform) -> UncertainMap:
+    """A transform as a step; without a covariance as an exact one, which the path says is not known."""
+    freedom = transform.degrees_of_freedom
+    if transform.covariance is not None:
+        return replace(uncertain_map(transform), degrees_of_freedom=np.inf if freedom is None else float(freedom))
+    matrix = np.array(transform.matrix, np.float64).reshape(4, 4)
+    return UncertainMap(matrix, np.zeros((12, 12)), f"transform {transform.pk}")
 
 
 def _compare(best: Path, other: Path, point: Sequence[float]) -> Alternative:

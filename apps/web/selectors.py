@@ -15,11 +15,14 @@ from apps.projects import access
 from apps.projects.models import Membership, Project, User
 from apps.provenance import selectors as provenance
 from apps.results.models import Property, Table
+from apps.spatial.models import Frame, Transform
+from apps.spatial.selectors import list_rois
 from apps.web.present import sentences
 
 TREE_LIMIT = 2000
 IMAGE_LIMIT = 200
 LOG_LIMIT = 400
+REGION_LIMIT = 50
 SWITCH_LIMIT = 40
 
 
@@ -119,6 +122,26 @@ def image(user: User, pk: uuid.UUID) -> Image:
     related = ("project", "specimen", "state", "store", "job", "frame", "calibrated_frame", "calibration", "supersedes")
     acquisition = ("acquisition__instrument", "acquisition__operator", "acquisition__created_by")
     return access.get_visible(Image.objects.select_related(*related, *acquisition, "superseded_by"), user, pk)
+
+
+def frame_of(row: Image) -> Frame | None:
+    """The frame in which the lengths of an image are points; None where it has no scale."""
+    return row.calibrated_frame or row.frame
+
+
+def regions_of(user: User, *, specimen: Specimen | None = None, frame: Frame | None = None) -> dict[str, Any]:
+    """Current regions in the frames of a specimen, or in one frame, the newest first: ``regions``, ``regions_more``."""
+    rows = list_rois(user).filter(superseded_by__isnull=True).defer("geometry")
+    rows = rows.filter(frame=frame) if frame is not None else rows.filter(frame__specimen=specimen)
+    found = marked(rows[: REGION_LIMIT + 1])
+    return {"regions": found[:REGION_LIMIT], "regions_more": len(found) > REGION_LIMIT}
+
+
+def transforms_of(user: User, frames: Iterable[uuid.UUID]) -> list[Transform]:
+    """Transforms that begin or end in one of the frames, those that count first."""
+    ids = list(frames)
+    rows = Transform.objects.filter(Q(source__in=ids) | Q(target__in=ids)).select_related("source", "target")
+    return marked(access.visible(rows, user).order_by("status", "-created_at")[:REGION_LIMIT])
 
 
 def drawable(user: User, pk: uuid.UUID) -> Image:

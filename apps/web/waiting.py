@@ -1,4 +1,4 @@
-"""What waits for a person: images without scale, jobs that failed, uploads not ingested, results to look at."""
+"""What waits for a person: images, jobs and uploads, results to look at, transforms to judge, regions to find."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from apps.imaging.models import Acquisition, Image
 from apps.jobs.models import ACTIVE, Job
@@ -14,6 +14,7 @@ from apps.projects import access
 from apps.projects.models import User
 from apps.provenance import selectors as provenance
 from apps.results.models import Property, Release, Review
+from apps.spatial.models import Roi, Transform
 
 SHOWN = 5
 _RECENT = 200
@@ -46,6 +47,28 @@ def _without_scale(user: User) -> Waiting:
     rows = rows.select_related("specimen", "project")
     words = "No file states the distance of their samples. Type it with its uncertainty, or leave them without."
     return _kind("images", "Images without scale", words, _contributes(rows, user))
+
+
+def _to_judge(user: User) -> Waiting:
+    """Candidates that nobody has judged, between frames that no accepted transform joins yet."""
+    ends = Q(source=OuterRef("source"), target=OuterRef("target")) | Q(
+        source=OuterRef("target"), target=OuterRef("source")
+    )
+    standing = Transform.objects.filter(ends, status=Transform.Status.ACCEPTED)
+    rows = Transform.objects.filter(
+        ~Exists(standing), status=Transform.Status.CANDIDATE, superseded_by__isnull=True, decisions__isnull=True
+    )
+    rows = rows.select_related("source", "target", "project", "created_by")
+    words = "Nothing is mapped along a candidate. Look at its residuals and its error, then accept or withdraw it."
+    return _kind("transforms", "Transforms to be judged", words, _contributes(rows, user))
+
+
+def _to_find(user: User) -> Waiting:
+    """Regions that were sent to an instrument, and of which nobody has said where they were found."""
+    rows = Roi.objects.filter(status=Roi.Status.TARGETED, superseded_by__isnull=True).defer("geometry")
+    rows = rows.select_related("frame__specimen", "project", "target_instrument")
+    words = "They were sent to an instrument. Enter where they were found: it tells whether the stated errors are true."
+    return _kind("regions", "Regions not yet found", words, _contributes(rows, user))
 
 
 def _failed(user: User) -> Waiting:
@@ -99,6 +122,8 @@ def for_account(user: User) -> list[Waiting]:
         _without_scale(user),
         _failed(user),
         _stale(user),
+        _to_judge(user),
+        _to_find(user),
         _to_review(user),
         _to_release(user),
     )

@@ -8,14 +8,28 @@ from typing import Any
 import numpy as np
 
 from tests.e2e.browser import Visitor
-from tests.e2e.phantoms import BRIGHT, COARSE_AT, COARSE_UM, DARK, FINE_AT, FINE_UM, SHAPE, Rest, joining, phantom, place
+from tests.e2e.phantoms import (
+    BRIGHT,
+    COARSE_AT,
+    COARSE_UM,
+    DARK,
+    FINE_AT,
+    FINE_UM,
+    SHAPE,
+    Rest,
+    joining,
+    phantom,
+    place,
+)
 from tests.e2e.phantoms import rotation as turned
 
 SOURCE_SHAPE, SOURCE_UM = (1, 300, 400), 0.5
 TARGET_SHAPE, TARGET_UM = (1, 500, 640), 0.4
 DEGREES = 20.0
 # Where the dots are in the source, um; none of them on a line with two others.
-DOTS_UM = np.array([[30.0, 25.0], [160.0, 30.0], [95.0, 60.0], [40.0, 115.0], [150.0, 125.0], [100.0, 100.0], [70.0, 85.0]])
+DOTS_UM = np.array(
+    [[30.0, 25.0], [160.0, 30.0], [95.0, 60.0], [40.0, 115.0], [150.0, 125.0], [100.0, 100.0], [70.0, 85.0]]
+)
 
 
 def truth() -> np.ndarray:
@@ -50,7 +64,9 @@ def make_pair(rest: Rest) -> MadePair:
     there = np.column_stack([DOTS_UM, np.zeros(len(DOTS_UM))]) @ truth()[:3, :3].T + truth()[:3, 3]
     rows = {
         "source": rest.image(specimen, "made source", dots(SOURCE_SHAPE, SOURCE_UM, DOTS_UM, DARK, BRIGHT), SOURCE_UM),
-        "target": rest.image(specimen, "made target", dots(TARGET_SHAPE, TARGET_UM, there[:, :2], BRIGHT, DARK), TARGET_UM),
+        "target": rest.image(
+            specimen, "made target", dots(TARGET_SHAPE, TARGET_UM, there[:, :2], BRIGHT, DARK), TARGET_UM
+        ),
         "coarse": rest.image(specimen, "made coarse", phantom(SHAPE, COARSE_AT), COARSE_UM),
         "fine": rest.image(specimen, "made fine", phantom(SHAPE, FINE_AT), FINE_UM),
         "bare": rest.image(specimen, "made bare", phantom(SHAPE, COARSE_AT), None),
@@ -77,7 +93,9 @@ def still(page: Any) -> None:
 
 def pane(page: Any, side: str, script: str, argument: Any = None) -> Any:
     """Have a pane do something: ``p`` is the pane, ``x`` the argument."""
-    return page.evaluate(f"([side, x]) => {{ const p = document.getElementById(`pane-${{side}}`).pane; {script} }}", [side, argument])
+    return page.evaluate(
+        f"([side, x]) => {{ const p = document.getElementById(`pane-${{side}}`).pane; {script} }}", [side, argument]
+    )
 
 
 def on_page(page: Any, side: str, point: np.ndarray) -> tuple[float, float]:

@@ -4,17 +4,11 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Collection, Sequence
-from typing import Final
 
+from apps.catalog.selectors import DECISIONS, RESTS_ON, entities_among
 from apps.provenance import record
-from apps.provenance import selectors as ledger
-from apps.provenance.relations import WALKED, Kind, Relation
 
-# What was decided stays true whatever was withdrawn: by whom, when and why a transform was accepted, or used where it
-# does not hold.
-DECISIONS: Final = ("corr:TransformDecision", "corr:TransformOverride")
-# a revision corrects what it revises: it does not fall with it, unless it also used it or was derived from it
-_RESTS_ON: Final = tuple(relation.value for relation in WALKED if relation is not Relation.WAS_REVISION_OF)
+__all__ = ["DECISIONS", "mark_stale"]
 
 
 def mark_stale(
@@ -46,10 +40,6 @@ def mark_stale(
     """
 
     def entities(ids: Sequence[uuid.UUID]) -> list[uuid.UUID]:
-        return [
-            node.id
-            for node in ledger.load_nodes(ids)
-            if node.kind == Kind.ENTITY and node.id != cause and node.type not in except_types
-        ]
+        return [node.id for node in entities_among(ids, cause, except_types)]
 
-    return act.stale_closure(cause, reason, select=entities, relations=_RESTS_ON)
+    return act.stale_closure(cause, reason, select=entities, relations=RESTS_ON)

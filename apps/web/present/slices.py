@@ -16,6 +16,7 @@ from analyses.sdk.omezarr import StoreReader, open_store
 
 AXES = ("z", "y", "x")
 MAX_EDGE = 1024
+MAX_SAMPLE = 1e9
 _LIMIT_SAMPLES = 1 << 22
 BINS = 128
 _MANY_LABELS = 1024
@@ -34,7 +35,8 @@ _BACKGROUND = np.array((24, 34, 42), np.uint8)
 class Plane:
     """Which plane is wanted: the axis it is normal to, its sample on the full-resolution level, channel and time.
 
-    ``window``: the grey values that become black and white; the usual ones where it is None.
+    ``window``: the grey values that become black and white; the usual ones where it is None.  ``area``: first and end
+    across, then first and end down, samples of the full-resolution level; the whole plane where it is None.
     """
 
     axis: str
@@ -43,6 +45,7 @@ class Plane:
     time: int = 0
     edge: int = MAX_EDGE
     window: tuple[float, float] | None = None
+    area: tuple[float, float, float, float] | None = None
 
 
 def plane_axes(axis: str) -> tuple[str, str]:
@@ -70,6 +73,8 @@ def render(path: Path, plane: Plane, *, labels: bool) -> bytes:
     else:
         limits = plane.window or usual_window(path, plane.channel, plane.time)
         picture = Picture.fromarray(grey(samples, *limits), "L")
+    if plane.area is not None:
+        picture = _cut_out(reader, plane, plane.area, picture)
     picture.thumbnail((plane.edge, plane.edge))
     buffer = io.BytesIO()
     picture.save(buffer, "PNG", compress_level=4)
@@ -116,16 +121,57 @@ def _read(reader: StoreReader, plane: Plane) -> npt.NDArray[Any]:
         "c": min(plane.channel, full.get("c", 1) - 1),
         plane.axis: _sample_at(plane.index, full.get(plane.axis, 1), here.get(plane.axis, 1)),
     }
-    samples = array[tuple(fixed.get(name, slice(None)) for name in reader.axes)]
+    parts = _slices(plane, full, here)
+    samples = array[tuple(fixed.get(name, parts.get(name, slice(None))) for name in reader.axes)]
     return np.atleast_2d(samples)
+
+
+def _slices(plane: Plane, full: dict[str, int], here: dict[str, int]) -> dict[str, slice]:
+    """Return the samples of a level that hold an area: whole samples, so that it may reach a little beyond."""
+    if plane.area is None:
+        return {}
+    down, across = plane_axes(plane.axis)
+    found = {}
+    for name, (first, end) in ((across, plane.area[:2]), (down, plane.area[2:])):
+        factor = _factor(full.get(name, 1), here.get(name, 1))
+        last = here.get(name, 1)
+        start = min(max(0, int(first // factor)), last - 1)
+        found[name] = slice(start, max(start + 1, min(last, -int(-end // factor))))
+    return found
+
+
+def _cut_out(
+    reader: StoreReader, plane: Plane, area: tuple[float, float, float, float], picture: Picture.Image
+) -> Picture.Image:
+    """Return the part of whole samples that is the area, to a fraction of a sample."""
+    level = reader.levels[_level_for(reader, plane)]
+    full, here = dict(zip(reader.axes, reader.shape, strict=True)), dict(zip(reader.axes, level.shape, strict=True))
+    parts = _slices(plane, full, here)
+    down, across = plane_axes(plane.axis)
+    ends = []
+    for name, (first, end) in ((across, area[:2]), (down, area[2:])):
+        factor, begin = _factor(full.get(name, 1), here.get(name, 1)), parts[name].start
+        limit = parts[name].stop - begin
+        low = min(max(0.0, first / factor - begin), limit - 1e-3)
+        ends.append((low, min(max(low + 1e-3, end / factor - begin), limit)))
+    (left, right), (top, bottom) = ends
+    width, height = right - left, bottom - top
+    enlarged = plane.edge / max(width, height)
+    size = (max(1, round(width * enlarged)), max(1, round(height * enlarged)))
+    return picture.resize(size, Picture.Resampling.NEAREST, (left, top, right, bottom))
+
+
+def _factor(full: int, here: int) -> int:
+    """Return by how much a level is coarser than the full one; levels halve, rounding up."""
+    factor = 1
+    while -(-full // factor) > here:
+        factor *= 2
+    return factor
 
 
 def _sample_at(index: int, full: int, here: int) -> int:
     """Return the sample of a coarser level that holds sample ``index`` of the full one; levels halve, rounding up."""
-    factor = 1
-    while -(-full // factor) > here:
-        factor *= 2
-    return min(max(0, index) // factor, here - 1)
+    return min(max(0, index) // _factor(full, here), here - 1)
 
 
 def _level_for(reader: StoreReader, plane: Plane) -> int:
@@ -137,7 +183,12 @@ def _level_for(reader: StoreReader, plane: Plane) -> int:
 
 def _edges(reader: StoreReader, number: int, plane: Plane) -> list[int]:
     shape = dict(zip(reader.axes, reader.levels[number].shape, strict=True))
-    return [shape.get(name, 1) for name in plane_axes(plane.axis)]
+    down, across = plane_axes(plane.axis)
+    if plane.area is None:
+        return [shape.get(name, 1) for name in (down, across)]
+    full = dict(zip(reader.axes, reader.shape, strict=True))
+    spans = {across: plane.area[1] - plane.area[0], down: plane.area[3] - plane.area[2]}
+    return [max(1, round(span / _factor(full.get(name, 1), shape.get(name, 1)))) for name, span in spans.items()]
 
 
 @lru_cache(maxsize=256)

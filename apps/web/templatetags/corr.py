@@ -8,7 +8,9 @@ from typing import Any
 
 from django import template
 
+from apps.catalog import label
 from apps.imaging.selectors import acquired_of
+from apps.web.places import names
 from apps.web.present import lengths, numbers, sentences, times, works
 
 register = template.Library()
@@ -71,6 +73,36 @@ def number(value: Any) -> str:
 def short(value: Any) -> str:
     """A number with three significant digits; anything else as it is."""
     return lengths.significant(float(value), 3) if is_number(value) else plain(value)
+
+
+@register.filter
+def length_um(value: float | None) -> str:
+    """A length in um, in the unit that reads best."""
+    return "not known" if value is None else lengths.format_length(value)
+
+
+@register.filter
+def short_id(key: Any) -> str:
+    """The last eight digits of an id, as they stand on labels."""
+    return label.short_id(key)
+
+
+@register.filter
+def add_float(value: float, more: float) -> str:
+    """A sum, as a coordinate of a drawing."""
+    return f"{float(value) + float(more):.1f}"
+
+
+@register.filter
+def micro(text: str) -> str:
+    """A message with micrometres by their sign."""
+    return names.micro(text)
+
+
+@register.filter
+def at(rows: Any, index: int) -> Any:
+    """The entry of a list."""
+    return rows[index]
 
 
 @register.filter

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import uuid
 from collections.abc import Callable
 from functools import wraps
@@ -15,7 +16,7 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from apps.core.errors import CorrError, NotFoundError, PermissionRefusedError
+from apps.core.errors import CorrError, InvalidValueError, NotFoundError, PermissionRefusedError
 from apps.projects.models import User
 
 View = Callable[..., HttpResponseBase]
@@ -94,6 +95,16 @@ def button(back: str) -> Callable[[Callable[..., tuple[str, uuid.UUID]]], View]:
         return wrapped
 
     return decorate
+
+
+def moment(text: str, field: str) -> dt.datetime:
+    """Return a date and time that was typed, UTC where it names no zone."""
+    try:
+        typed = dt.datetime.fromisoformat(text.strip())
+    except ValueError as error:
+        message = f"{text[:40]!r} is no date and time, e.g. 2024-06-01T09:30"
+        raise InvalidValueError(message, field=field) from error
+    return typed if typed.tzinfo else typed.replace(tzinfo=dt.UTC)
 
 
 def account(request: HttpRequest) -> User:

@@ -20,6 +20,7 @@ from apps.core.errors import CorrError, PermissionRefusedError
 from apps.imaging.models import Image
 from apps.projects import access
 from apps.results.models import Property
+from apps.web.places import transforms
 from apps.web.present.fields import Field, errors_of, filled
 from apps.web.selectors import marked
 from apps.web.views.base import account, page, taken
@@ -78,6 +79,7 @@ def _context(request: HttpRequest, row: Calibration) -> dict[str, Any]:
         "images": marked(images[:_SHOWN]),
         "image_count": images.count(),
         "numbers": marked(numbers[:_SHOWN]),
+        "resting": transforms.resting_on(row.pk, user),
         "fields": REASON,
         "may_withdraw": user.is_staff and row.status == Calibration.Status.ACTIVE,
         "here": "calibrations",

@@ -121,6 +121,11 @@ def image(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
         "acquired": imaging.acquired_of(row.acquisition) if row.acquisition else None,
         "facts": _facts(row),
     }
+    frame = selectors.frame_of(row)
+    if frame is not None:
+        own = [key for key in (row.frame_id, row.calibrated_frame_id) if key is not None]
+        context |= {"frame": frame, "transforms": selectors.transforms_of(user, own)}
+        context |= selectors.regions_of(user, frame=frame)
     return render(request, "web/image.html", context)
 
 
@@ -178,7 +183,7 @@ def _length(request: HttpRequest, field: str) -> float:
 
 @page
 def slice_png(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
-    """A plane as PNG: ``axis`` (z, y or x), ``index`` (middle by default), ``c``, ``t``, ``edge`` (pixels)."""
+    """A plane as PNG: ``axis`` (z, y or x), ``index`` (middle by default), ``c``, ``t``, ``edge`` (pixels), area."""
     row = selectors.drawable(account(request), pk)
     axis = request.GET.get("axis", "z")
     if axis not in slices.AXES:
@@ -187,7 +192,8 @@ def slice_png(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     edge = min(max(_whole(request, "edge", slices.MAX_EDGE), 16), slices.MAX_EDGE)
     index = _whole(request, "index", counts.get(axis, 1) // 2)
     window = window_of(request.GET.get("low", ""), request.GET.get("high", ""))
-    plane = slices.Plane(axis, index, _whole(request, "c"), _whole(request, "t"), edge, window)
+    area = _area(request.GET.get("area", ""))
+    plane = slices.Plane(axis, index, _whole(request, "c"), _whole(request, "t"), edge, window, area)
     tag = f'"{hashlib.sha256(f"{row.store.digest} {row.kind} {plane}".encode()).hexdigest()[:32]}"'
     if request.headers.get("If-None-Match") == tag:
         return HttpResponseNotModified()
@@ -195,6 +201,19 @@ def slice_png(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     response["ETag"] = tag
     response["Cache-Control"] = "private, max-age=600"
     return response
+
+
+def _area(text: str) -> tuple[float, float, float, float] | None:
+    """Return the samples of a plane that are wanted, ``left,right,top,bottom``; None where the address asks for all."""
+    if not text:
+        return None
+    try:
+        left, right, top, bottom = (float(part) for part in text.split(","))
+    except ValueError as error:
+        raise Http404(f"{text[:80]!r} is no area: left,right,top,bottom in samples") from error
+    if not (0.0 <= left < right < slices.MAX_SAMPLE and 0.0 <= top < bottom < slices.MAX_SAMPLE):
+        raise Http404(f"{text[:80]!r} is no area: left below right and top below bottom, from 0")
+    return left, right, top, bottom
 
 
 def _samples_path(row: Image) -> Path:

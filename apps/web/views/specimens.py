@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import re
 import uuid
 from typing import Any
@@ -20,7 +19,7 @@ from apps.web import selectors
 from apps.web.present.fields import Field, errors_of, filled
 from apps.web.present.ladder import ladder
 from apps.web.present.trees import tree
-from apps.web.views.base import account, form, page
+from apps.web.views.base import account, form, moment, page
 
 _CONDITION = re.compile(r"^\s*(?P<name>[^=]+?)\s*=\s*(?P<value>[-+0-9.,eE]+)\s+(?P<unit>\S+)\s*$")
 EVENT = (
@@ -49,6 +48,7 @@ def specimen(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
         "numbers": selectors.numbers_of(row),
         "may_contribute": access.allowed(user, access.Action.CONTRIBUTE, row),
     }
+    context |= selectors.regions_of(user, specimen=row)
     return render(request, "web/specimen.html", context)
 
 
@@ -74,7 +74,7 @@ def add_event(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
             actor=user,
             specimen=row,
             kind=given["kind"],
-            occurred_at=_moment(given["occurred_at"]),
+            occurred_at=moment(given["occurred_at"], "occurred_at"),
             performed_by=given["performed_by"],
             conditions=_conditions(given["conditions"]),
             note=given["note"],
@@ -85,15 +85,6 @@ def add_event(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
         return render(request, "web/form.html", context, status=400)
     messages.success(request, "The event was recorded, and a new state opened.")
     return redirect("specimen", row.pk)
-
-
-def _moment(text: str) -> dt.datetime:
-    try:
-        moment = dt.datetime.fromisoformat(text.strip())
-    except ValueError as error:
-        message = f"{text[:40]!r} is no date and time, e.g. 2024-06-01T09:30"
-        raise InvalidValueError(message, field="occurred_at") from error
-    return moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
 
 
 def _conditions(text: str) -> dict[str, Any]:

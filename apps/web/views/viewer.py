@@ -39,7 +39,8 @@ def viewer(request: HttpRequest) -> HttpResponse:
     context |= {"ids": ",".join(str(row.pk) for row in rows), "doubts": layers.doubts(found)}
     if found:
         far = elsewhere.regions_from_elsewhere(user, frame, {row.specimen_id for row in rows}) if frame else []
-        context |= {"config": _config(user, found, frame, rows[0], far), "elsewhere": far}
+        config = _config(user, found, frame, rows[0], far) | {"begin": request.GET.get("region", "")}
+        context |= {"config": config, "elsewhere": far}
     return render(request, "web/viewer.html", context)
 
 
@@ -121,6 +122,7 @@ def _config(
         "names": {"regions": client.REGIONS, "elsewhere": client.ELSEWHERE, "draft": client.DRAFT},
         "may_draw": frame is not None and access.allowed(user, access.Action.CONTRIBUTE, first),
         "rois": reverse("roi-list"),
+        "pages": reverse("region", args=[uuid.UUID(int=0)]),
         "map": reverse("frame-map-points", args=[frame.pk]) if frame else None,
     }
 

@@ -4,6 +4,8 @@ const STILL_PIXELS = 3; // a pointer that moved less between press and release h
 const LEAST = { point: 1, box: 2, polyline: 2, polygon: 3 };
 const MOST = { point: 1, box: 2 };
 
+const NOBODY = "00000000-0000-0000-0000-000000000000";
+
 const distance = (one, two) => Math.hypot(...one.map((value, axis) => value - two[axis]));
 
 // What is drawn of a place: the client closes no polygon by itself.
@@ -24,13 +26,27 @@ export function regionControls(adapter, config) {
     adapter.moveTo([0, 1, 2].map((axis) => points.reduce((sum, point) => sum + point[axis], 0) / points.length));
   };
   const refresh = () => {
-    list.replaceChildren(...config.regions.map((region) => row(region, show, editor)));
+    list.replaceChildren(...config.regions.map((region) => row(region, config.pages, show, editor)));
     document.getElementById("regions-none").hidden = config.regions.length > 0;
     adapter.draw(config.names.regions, config.regions.filter((region) => region.id !== editor?.former?.id).map(drawn));
   };
   if (editor) editor.changed = refresh;
   refresh();
   fromElsewhere(adapter, config);
+  begin(adapter, config);
+}
+
+// An address that names a region begins there, with room around it.
+function begin(adapter, config) {
+  const region = config.regions.find(({ id }) => id === config.begin);
+  const far = config.elsewhere.find(({ id }) => id === config.begin);
+  if (far) adapter.moveTo(far.middle);
+  if (!region) return;
+  const points = region.geometry.type === "mesh" ? region.geometry.coordinates.vertices : pointsOf(region.geometry);
+  const ends = [Math.min, Math.max].map((pick) => [0, 1, 2].map((axis) => pick(...points.map((point) => point[axis]))));
+  const size = Math.max(...[0, 1, 2].map((axis) => ends[1][axis] - ends[0][axis]));
+  adapter.moveTo([0, 1, 2].map((axis) => (ends[0][axis] + ends[1][axis]) / 2));
+  if (size > 0) adapter.fit([ends[0].map((value) => value - 1.5 * size), ends[1].map((value) => value + 1.5 * size)]);
 }
 
 // Regions of other frames are drawn by the server's word: they can be looked at and hidden, and corrected where they are from.
@@ -53,9 +69,10 @@ function drawn(region) {
   return shape(region.id, "box", ends, region.name);
 }
 
-function row(region, show, editor) {
+function row(region, page, show, editor) {
   const item = document.createElement("li");
-  const words = document.createElement("span");
+  const words = document.createElement("a");
+  words.href = page.replace(NOBODY, region.id);
   words.textContent = region.name;
   const kind = document.createElement("span");
   kind.className = "cs-kind";

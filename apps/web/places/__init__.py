@@ -1,0 +1,1 @@
+"""What the pages of regions, frames and transforms show, gathered through the selectors of the apps below."""
