@@ -18,7 +18,8 @@ from apps.provenance import selectors as ledger
 from apps.provenance.relations import WALKED, Kind, Relation
 from apps.provenance.rows import NodeRow
 
-# What was decided stays true whatever was withdrawn: by whom, when and why a transform was accepted.
+# What was decided stays true whatever was withdrawn: by whom, when and why a transform was accepted, or used where it
+# does not hold.
 DECISIONS: Final = ("corr:TransformDecision", "corr:TransformOverride")
 # a revision corrects what it revises: it does not fall with it, unless it also used it or was derived from it
 RESTS_ON: Final = tuple(relation.value for relation in WALKED if relation is not Relation.WAS_REVISION_OF)

@@ -261,3 +261,34 @@ def test_ten_thousand_pairs_are_fitted_and_judged(as_user, frames):
     assert shown.status_code == 200
     assert shown.json()["facts"]["held_out"]["agrees"] is True
     assert shown.json()["leave_one_out_um"][:2] == pytest.approx(shown.json()["residuals_um"][:2], rel=1e-2)
+
+
+@pytest.mark.parametrize("u_um", [None, 0.01])
+def test_what_was_never_checked_ranks_below_a_longer_way_that_was(as_user, frames, u_um):
+    """Four exact pairs of an affine map, without an error or with a small one, against two maps that held-out pairs
+    agree with."""
+    source, target = frames
+    between = FrameFactory(specimen=source.specimen)
+    client = as_user(source.project.created_by)
+
+    def accepted(ends, landmarks, kind):
+        made = client.post(URL, body(ends, landmarks, kind=kind), format="json").json()
+        assert client.post(f"{URL}{made['id']}/accept/", {"reason": "fits"}, format="json").status_code == 200
+        return made
+
+    stated = {} if u_um is None else {"u_um": u_um}
+    direct = accepted(frames, pairs_of(TRUTH, 4, **stated), "affine")
+    assert (direct["covariance"] is None) == (u_um is None)
+    way = f"/api/v1/frames/{source.pk}/map/"
+    asked = {"to": str(target.pk), "points": [[0, 0, 0]]}
+    taken = client.post(way, asked, format="json").json()
+    assert [step["transform"] for step in taken["paths"][0]] == [direct["id"]]
+    assert (taken["covariances"][0] is None) == (u_um is None)
+    checked = []
+    for ends, matrix in (((source, between), TRUTH), ((between, target), np.eye(4))):
+        held = [pair | {"state": "held_out"} for pair in pairs_of(matrix, 4, noise=0.5, seed=7)]
+        checked.append(accepted(ends, pairs_of(matrix, 8, noise=0.5, seed=3) + held, "rigid"))
+    assert all(made["facts"]["held_out"]["agrees"] for made in checked)
+    taken = client.post(way, asked, format="json").json()
+    assert [step["transform"] for step in taken["paths"][0]] == [made["id"] for made in checked]
+    assert taken["warnings"] == []

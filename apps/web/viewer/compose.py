@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from analyses.sdk.propagation import expanded_error, propagate
 from analyses.sdk.spatial import Matrix
 from apps.spatial.models import Frame
-from apps.spatial.paths import Doubt, NoPathError, find_path
+from apps.spatial.paths import Doubt, NoPathError, Path, find_path, middle_of
 
 
 @dataclass(frozen=True)
@@ -23,12 +24,15 @@ class Composed:
     steps : int
         Transforms on the way; 0 where the two frames are one.
     doubts : tuple of str
-        Why a step may not be trusted; that one states no error is said where the error would stand, at the cursor.
+        Why a step may not be trusted; that one states no error is said where the error would stand.
+    u95_um : float or None
+        Longest half axis of the 95 % ellipsoid about the middle of the image; None where a step states no error.
     """
 
     matrix: Matrix
     steps: int = 0
     doubts: tuple[str, ...] = ()
+    u95_um: float | None = None
 
 
 def compose(source: Frame, target: Frame) -> Composed | None:
@@ -41,7 +45,14 @@ def compose(source: Frame, target: Frame) -> Composed | None:
         path = find_path(source, target)
     except NoPathError:
         return None
-    return Composed(path.matrix, len(path.steps), tuple(_said(path.doubts)))
+    return Composed(path.matrix, len(path.steps), tuple(_said(path.doubts)), _error(source, path))
+
+
+def _error(source: Frame, path: Path) -> float | None:
+    if not path.error_known:
+        return None
+    found = propagate([middle_of(source)], path.maps)
+    return float(expanded_error(found.covariances, found.degrees_of_freedom)[0])
 
 
 def _said(doubts: Iterable[Doubt]) -> Iterator[str]:

@@ -49,6 +49,7 @@ class Shown:
     layer: Layer
     steps: int
     doubts: tuple[str, ...] = ()
+    u95_um: float | None = None
 
     @property
     def choices(self) -> list[Choice]:
@@ -102,7 +103,7 @@ def shown(rows: Sequence[Image], frame: Frame | None) -> tuple[list[Shown], list
             left.append(LeftOut(row, placed))
         else:
             layer = _layer(row, placed.matrix, len(found), in_um=frame is not None)
-            found.append(Shown(row, layer, placed.steps, placed.doubts))
+            found.append(Shown(row, layer, placed.steps, placed.doubts, placed.u95_um))
     return found, left
 
 
