@@ -17,6 +17,7 @@ NOT_PAGES = {
     "acquisition-files",
     "acquisition-look",
     "acquisition-ingest",
+    "image-cut",
     "image-slice",
     "image-calibrate",
     "job-live",

@@ -307,7 +307,9 @@ def test_the_page_has_no_serious_violation(ada: Visitor, made: MadePair, size: s
     assert not ada.too_wide()
     if (size, scheme) == ("1280 x 720", "light"):
         assert not ada.out_of_reach()
-    page.wait_for_selector("#register[data-ready]")
+    page.goto(f"{ada.address}/register/?source={made.images['source']}")
+    assert page.locator("#target option").count() == len(made.images) + 1
+    assert not ada.violations()
 
 
 def _latest(ada: Visitor, made: MadePair) -> dict[str, str]:
