@@ -51,6 +51,12 @@ def choices(user: User, near: Image | None, specimen: Any = None) -> list[Image]
     return sorted(found, key=lambda row: row.specimen_id != home.pk)
 
 
+def image_of(user: User, frame: Frame) -> Image | None:
+    """Return the newest image whose lengths are points of a frame; None where the caller sees none."""
+    own = Q(calibrated_frame=frame) | Q(frame=frame, calibrated_frame__isnull=True)
+    return access.visible(Image.objects.all(), user).filter(own).order_by("-version", "-created_at").first()
+
+
 def ends(source: Image, target: Image) -> tuple[Frame, Frame] | None:
     """Return the frames of two images; None where one has no scale, and with it no frame."""
     first, second = frame_of(source), frame_of(target)

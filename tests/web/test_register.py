@@ -211,6 +211,10 @@ def test_a_transform_brings_its_pairs(world: World, seen_by: Any) -> None:
         assert found["panes"]["source"]["image"] == str(source.pk)
         assert [pair["target"] for pair in found["start"]["pairs"]] == [pair["target"] for pair in PAIRS]
         assert found["start"]["status"] == "candidate"
+    alone = config_of(seen_by(world.viewer).get(f"{reverse('register')}?transform={former.pk}"))
+    assert [alone["panes"][side]["image"] for side in ("source", "target")] == [str(source.pk), str(target.pk)]
+    linked = seen_by(world.viewer).get(reverse("transform", args=[former.pk])).content.decode()
+    assert f'href="{reverse("register")}?transform={former.pk}"' in linked
     newer = registered(world, source, target, supersedes=former)
     text = seen_by(world.contributor).get(page_of(source, target, transform=former.pk)).content.decode()
     assert f"transform={newer.pk}" in text

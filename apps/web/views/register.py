@@ -42,8 +42,9 @@ _SIDES: Final = (
 def register(request: HttpRequest) -> HttpResponse:
     """Two images to register by landmark pairs; without both of them, a form that asks for them."""
     user = account(request)
-    source, target = (_image(user, request, name) for name in ("source", "target"))
     start = _start(user, request)
+    source = _image(user, request, "source", start and start.source)
+    target = _image(user, request, "target", start and start.target)
     if source is None or target is None or source == target:
         return _choose(request, user, source or target)
     if start is not None and start.source == layers.frame_of(target) and start.target == layers.frame_of(source):
@@ -91,9 +92,12 @@ def _former(user: User, ends: tuple[Frame, Frame]) -> list[dict[str, Any]]:
     return [registering.said_of(row) for row in rows[: registering.MOST_TRANSFORMS]]
 
 
-def _image(user: User, request: HttpRequest, name: str) -> Image | None:
-    asked = request.GET.get(name, "").strip()
-    return layers.images(user, [_id(asked)])[0] if asked else None
+def _image(user: User, request: HttpRequest, name: str, frame: Frame | None) -> Image | None:
+    """Return the image that the address names, or the one of a transform's frame."""
+    if asked := request.GET.get(name, "").strip():
+        return layers.images(user, [_id(asked)])[0]
+    found = registering.image_of(user, frame) if frame else None
+    return layers.images(user, [found.pk])[0] if found else None
 
 
 def _start(user: User, request: HttpRequest) -> Transform | None:
