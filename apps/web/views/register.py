@@ -43,8 +43,8 @@ def register(request: HttpRequest) -> HttpResponse:
     """Two images to register by landmark pairs; without both of them, a form that asks for them."""
     user = account(request)
     start = _start(user, request)
-    source = _image(user, request, "source", start and start.source)
-    target = _image(user, request, "target", start and start.target)
+    source = _image(user, request, "source", start.source if start else None)
+    target = _image(user, request, "target", start.target if start else None)
     if source is None or target is None or source == target:
         return _choose(request, user, source or target)
     if start is not None and start.source == layers.frame_of(target) and start.target == layers.frame_of(source):
