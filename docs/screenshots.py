@@ -2,7 +2,8 @@
 
     python manage.py demo --port 8123                    (in one terminal)
     python -m tests.e2e.lab admin FILES > lab.json       (in another, with CORR_DATA_ROOT and DJANGO_SETTINGS_MODULE)
-    python docs/screenshots.py 8123 DATA_ROOT lab.json
+    python -m tests.e2e.regions_lab admin > places.json  (beside it, for the pages of regions; all of it is made)
+    python docs/screenshots.py 8123 DATA_ROOT lab.json places.json
 
 ``DATA_ROOT`` is that of the demo, ``FILES`` the folder of real instrument files.  The pictures are written to
 ``docs/_static``, with a palette of 128 colours to keep them small.  The images that are registered are made with the
@@ -120,6 +121,26 @@ def take(page: Page, address: str) -> None:
     keep(page, "confirm")
 
 
+def take_places(page: Page, address: str, places: dict[str, str]) -> None:
+    """Keep the pages of a region on its way to a stage, its sheet as it is printed, its transform and the frames."""
+    page.goto(f"{address}{places['region']}")
+    keep(page, "region")
+    page.locator("#mount").select_option(places["mount"])
+    page.get_by_role("button", name="Where is it?").click()
+    page.locator("#position").wait_for()
+    page.evaluate("window.scrollTo(0, document.getElementById('targeting').getBoundingClientRect().top + scrollY - 80)")
+    keep(page, "targeting")
+    page.goto(f"{address}{places['candidate']}")
+    page.evaluate("window.scrollTo(0, document.getElementById('landmarks').getBoundingClientRect().top + scrollY - 80)")
+    keep(page, "transform")
+    page.goto(f"{address}{places['frames']}")
+    keep(page, "frames")
+    page.emulate_media(media="print")
+    page.set_viewport_size({"width": 794, "height": 1123})
+    page.goto(f"{address}{places['sheet']}")
+    keep(page, "sheet")
+
+
 def main() -> None:
     """Start the browser and take the pictures."""
     address, data_root = f"http://127.0.0.1:{sys.argv[1]}", Path(sys.argv[2])
@@ -132,6 +153,7 @@ def main() -> None:
         page = browser.new_context(viewport=SIZE, color_scheme="light").new_page()
         log_in(page, address, data_root, "admin")
         take_lab(page, address, json.loads(Path(sys.argv[3]).read_text()))
+        take_places(page, address, json.loads(Path(sys.argv[4]).read_text()))
         accounts = json.loads((data_root / "demo-accounts.json").read_text())
         take_register(page, address, "admin", accounts["admin"])
         browser.close()

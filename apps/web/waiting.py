@@ -14,7 +14,7 @@ from apps.projects import access
 from apps.projects.models import User
 from apps.provenance import selectors as provenance
 from apps.results.models import Property, Release, Review
-from apps.spatial.models import Roi, Transform
+from apps.spatial.models import Roi, Transform, TransformDecision
 
 SHOWN = 5
 _RECENT = 200

@@ -210,7 +210,11 @@ def test_send_records_the_choice(places: Places, auditor: Any, seen_by: Any) -> 
     places.pit.refresh_from_db()
     assert places.pit.status == "targeted"
     assert places.pit.target_instrument == places.fib
-    assert reverse("region", args=[places.pit.pk]) in words(seen_by(places.world.contributor).get("/"))
+    assert reverse("region", args=[places.pit.pk]) in words(client.get("/"))
+    sent = page(client, places.pit).split('<h2 id="sent"')[1].split("</section>")[0]
+    assert "the deepest" in sent
+    assert "X 2.8200 mm" in sent
+    assert "6.99 µm" in sent
 
 
 def test_found_is_kept_in_um_beside_the_prediction(places: Places, seen_by: Any) -> None:
@@ -226,6 +230,7 @@ def test_found_is_kept_in_um_beside_the_prediction(places: Places, seen_by: Any)
     assert "1.3 standard errors" in text  # sqrt(14) / sqrt(1.5^2 + 2^2 + 1.5^2)
     assert "What predictions from Xradia to Helios came to" in text
     assert "as dark as expected" in text
+    assert "by the prediction of that time" in text
 
 
 @pytest.mark.parametrize(

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from apps.catalog.models import Instrument
 from apps.projects.models import User
+from apps.provenance import selectors as ledger
 from apps.spatial import targeting_history
 from apps.spatial.exchange.positions import StagePosition
-from apps.spatial.models import Found, Mount, Roi
+from apps.spatial.models import Found, Mount, Roi, Targeting
 from apps.spatial.targeting_history import Floats, History, Miss
 from apps.spatial.targeting_origin import instrument_of
 from apps.spatial.targeting_stage import StageSenseError, stage_of
@@ -26,10 +28,12 @@ _RIM = 24.0
 
 @dataclass(frozen=True)
 class FoundRow:
-    """A found position as it is shown; ``miss`` is empty where nothing was predicted."""
+    """A found position as it is shown; ``miss`` is empty where nothing was predicted, ``basis`` names the prediction."""
 
     found: Found
     readings: list[Reading]
+    basis: str
+    stale: bool
     miss: str
     along: str
     errors: str
@@ -64,26 +68,57 @@ class Past:
 
 def found_rows(roi: Roi) -> list[FoundRow]:
     """Return where a region was found, the newest first."""
-    rows = targeting_history.found_of(roi).select_related("mount__specimen", "instrument", "created_by", "roi")
-    return [found_row(row) for row in rows[:_SHOWN]]
+    related = ("mount__specimen", "instrument", "created_by", "roi", "targeting")
+    rows = list(targeting_history.found_of(roi).select_related(*related)[:_SHOWN])
+    stale = ledger.is_stale([row.pk for row in rows])
+    return [found_row(row, stale=row.pk in stale) for row in rows]
 
 
-def found_row(row: Found) -> FoundRow:
+def found_row(row: Found, *, stale: bool = False) -> FoundRow:
     """Put a found position into words."""
-    miss = None if row.predicted is None else targeting_history.miss_of(row)
-    position = StagePosition("", **{name: row.position.get(name) for name in _PARTS})
-    try:
-        units = units_of(stage_of(row.instrument))[0]
-    except StageSenseError:
-        units = DEFAULT_UNITS
+    miss = targeting_history.counted_miss(row)
     return FoundRow(
         found=row,
-        readings=[reading for reading in readings(position, units, row.u_um) if reading.text is not None],
+        readings=shown_position(row.position, row.instrument, row.u_um),
+        basis="by the prediction it was sent with" if row.targeting is not None else "by the prediction of that time",
+        stale=stale,
         miss="" if miss is None else format_length(miss.distance_um),
         along="" if miss is None else offset_words(miss.offset.tolist()),
         errors="" if miss is None else errors_words(miss),
         verdict="" if miss is None else _verdict(miss),
     )
+
+
+def shown_position(position: Mapping[str, float | None], instrument: Instrument, u_um: float | None) -> list[Reading]:
+    """Return a stage reading, um and degrees, in the units of the stage; what is not known is left out."""
+    given = StagePosition("", **{name: position.get(name) for name in _PARTS})
+    try:
+        units = units_of(stage_of(instrument))[0]
+    except StageSenseError:
+        units = DEFAULT_UNITS
+    return [reading for reading in readings(given, units, u_um) if reading.text is not None]
+
+
+@dataclass(frozen=True)
+class SentRow:
+    """That a region was sent to a stage, with what was seen then."""
+
+    sent: Targeting
+    readings: list[Reading]
+    error: str
+
+
+def sent_rows(roi: Roi) -> list[SentRow]:
+    """Return when a region was sent to a stage, the newest first."""
+    rows = roi.targetings.select_related("mount__instrument", "created_by")
+    return [
+        SentRow(
+            row,
+            shown_position(row.position, row.mount.instrument, row.u95_um),
+            "not known" if row.u95_um is None else format_length(row.u95_um),
+        )
+        for row in rows[:_SHOWN]
+    ]
 
 
 _PARTS = ("x", "y", "z", "rotation", "tilt", "working_distance")
@@ -100,9 +135,10 @@ def offset_words(offset: Sequence[float]) -> str:
 
 def standard_errors(miss: Miss) -> float | None:
     """Return how many standard errors long a miss is, in its own direction; None where no error was stated."""
-    if miss.found.covariance is None or miss.distance_um == 0.0:
-        return None if miss.found.covariance is None else 0.0
-    covariance = np.array(miss.found.covariance, np.float64) + (miss.found.u_um or 0.0) ** 2 * np.eye(3)
+    prediction = miss.found if miss.found.targeting is None else miss.found.targeting
+    if prediction.covariance is None or miss.distance_um == 0.0:
+        return None if prediction.covariance is None else 0.0
+    covariance = np.array(prediction.covariance, np.float64) + (miss.found.u_um or 0.0) ** 2 * np.eye(3)
     direction = miss.offset / miss.distance_um
     variance = float(direction @ covariance @ direction)
     return miss.distance_um / math.sqrt(variance) if variance > 0.0 else math.inf
@@ -129,7 +165,7 @@ def past_between(user: User, roi: Roi, mount: Mount) -> Past | None:
     """Return what predictions from the region's instrument to the mount's came to in its project; None without any."""
     source = instrument_of(roi.frame)
     rows = targeting_history.list_found(user).filter(roi__project=roi.project_id)
-    rows = rows.select_related("roi", "instrument", "source_instrument", "mount__specimen", "created_by")
+    rows = rows.select_related("roi", "instrument", "source_instrument", "mount__specimen", "created_by", "targeting")
     history = targeting_history.history_between(source, mount.instrument_id, rows)
     if history is None:
         return None

@@ -204,11 +204,12 @@ def _overridable(error: CorrError) -> list[Open]:
 
 def _advice(error: CorrError, roi: Roi, mount: Mount) -> list[Advice]:
     picture = reverse("specimen-frames", args=[mount.specimen_id])
+    register = f"{reverse('register')}?specimen={mount.specimen_id}"
     if error.code in ("stage_sense_unknown", "stage_units_unknown"):
         return [Advice("Staff record it in the stage axes of the instrument.", _instrument(mount.instrument))]
     if error.code == "state_changed":
         return [
-            Advice("Register anew, with images from after the change; candidates are judged on their page.", picture),
+            Advice("Register anew, with images from after the change.", register),
             Advice("Or use the transform all the same, below, with a reason that stays on record."),
         ]
     if error.code == "no_path":
@@ -216,7 +217,8 @@ def _advice(error: CorrError, roi: Roi, mount: Mount) -> list[Advice]:
         judge = [
             Advice(f"Judge the candidate {transform_name(row)}", reverse("transform", args=[row.pk])) for row in waiting
         ]
-        return [*judge, Advice("See which frames are joined, and which are not.", picture)]
+        see = Advice("See which frames are joined, and which are not.", picture)
+        return [*judge, Advice("Register two images of the specimen.", register), see]
     if error.code == "mount_ended":
         return [Advice("Record the new mount, then choose it above.", reverse("mount-add", args=[mount.specimen_id]))]
     if error.code == "mask_has_no_vertices":

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
+from django.db.models import Q
 
 from analyses.sdk.propagation import expanded_error, propagate
 from analyses.sdk.spatial import Decomposition, apply, decompose
@@ -354,6 +355,14 @@ def resting_on(cause: uuid.UUID, user: User) -> Resting:
         total=len(things),
         truncated=len(things) > RESTING,
     )
+
+
+def images_of(row: Transform, user: User) -> list[Image]:
+    """Return the images in the frames that a transform joins, source and target; empty where one has none."""
+    ends = [row.source_id, row.target_id]
+    rows = Image.objects.filter(Q(frame__in=ends) | Q(calibrated_frame__in=ends), superseded_by__isnull=True)
+    known = {image.calibrated_frame_id or image.frame_id: image for image in access.visible(rows, user)}
+    return [known[end] for end in ends] if all(end in known for end in ends) else []
 
 
 def standing_of(row: Transform) -> Transform | None:

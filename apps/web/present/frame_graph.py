@@ -16,6 +16,7 @@ from apps.web.present.lengths import format_length
 BOX_WIDTH, BOX_HEIGHT = 190, 44
 _GAP_X, _GAP_Y, _ROW_GAP = 136, 18, 22
 _HEAD, _LABEL_WIDTH, _MARGIN = 30, 118, 8
+_LAST: Final = 60  # room for the words beside the last column
 _LETTERS: Final = 27
 MOST: Final = 300
 NO_SIZE: Final = 99
@@ -195,7 +196,7 @@ def draw(nodes: Sequence[Node], links: Sequence[Link], rows: Sequence[str]) -> D
             for place, node in enumerate(cells[row, column]):
                 boxes[node.key] = Box(node, left[column], top + place * (BOX_HEIGHT + _GAP_Y))
         top += height + _ROW_GAP
-    width = _LABEL_WIDTH + len(columns) * (BOX_WIDTH + _GAP_X)
+    width = _LABEL_WIDTH + len(columns) * (BOX_WIDTH + _GAP_X) + _LAST
     heads = [(column_words(column), left[column] + BOX_WIDTH / 2.0) for column in columns]
     return Drawing(list(boxes.values()), _lines(joined, boxes), heads, names, bands, width, top + _MARGIN, folded)
 

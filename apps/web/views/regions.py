@@ -57,6 +57,7 @@ def _context(request: HttpRequest, row: Roi, asked: Mapping[str, Any]) -> dict[s
         "own": own,
         "picture": pictures.picture_of(row, own, found.covers, str(asked.get("picture", ""))),
         "found": loop.found_rows(row),
+        "sent": loop.sent_rows(row),
         "may_contribute": access.allowed(user, access.Action.CONTRIBUTE, row),
     }
     return context | _targeting(user, row, asked)

@@ -61,6 +61,7 @@ def _context(request: HttpRequest, row: Transform) -> dict[str, Any]:
         "project": row.project,
         "specimen": row.source.specimen or row.target.specimen,
         "stale": regions.marks([row.pk]),
+        "ends": transforms.images_of(row, user),
         "parts": transforms.decomposition_words(row),
         "pairs": pairs,
         "plot": transforms.residual_plot(row, pairs),
