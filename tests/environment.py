@@ -9,6 +9,7 @@ import atexit
 import os
 import shutil
 import tempfile
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -45,37 +46,78 @@ _own_data_root()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add ``--no-skips``: where everything is installed, a skipped test is a hole in the run."""
+    """Add ``--no-skips`` (where everything is installed, a skipped test is a hole in the run) and ``--on-servers``."""
     parser.addoption("--no-skips", action="store_true", help="fail the run if any test was skipped")
+    parser.addoption(
+        "--on-servers",
+        action="store_true",
+        help="run what asks for the database or the broker alone: the rest says the same whichever they are",
+    )
 
 
 class _Together(LoadScopeScheduling):
     """Modules go to the processes of ``-n 2`` as wholes, as do folders that share an installation or a broker."""
 
     def _split_scope(self, nodeid: str) -> str:
-        module = nodeid.partition("::")[0]
-        folder = module.removeprefix("tests/").partition("/")[0]
-        return _SHARED.get(module) or _SHARED.get(folder) or module
+        return scope_of(nodeid)
 
 
 # A broker is there once: its tests, and those that start servers and kill them, stay in one process.
 _SHARED = {"e2e": "broker", "tests/web/test_demo.py": "broker", "contract": "contract", "bootstrap": "bootstrap"}
+# What takes minutes is handed out first, so that no process is left with it alone in the end.
+_FIRST = ("broker", "tests/readers/test_damage.py", "tests/readers/test_fuzz.py", "bootstrap", "contract")
+_DATABASE = frozenset(
+    {"db", "transactional_db", "django_db_setup", "django_db_blocker", "postgres_url", "rabbitmq_url", "redis_url"}
+)
+_SERVERS = ("django_db", "broker", "browser", "chaos", "postgres")
+
+
+def scope_of(nodeid: str) -> str:
+    """What a test is handed out with."""
+    module = nodeid.partition("::")[0]
+    folder = module.removeprefix("tests/").partition("/")[0]
+    return _SHARED.get(module) or _SHARED.get(folder) or module
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
-    """Hand out the tests so."""
+    """Hand out the tests so, in the order in which they were collected."""
+    config.option.loadscopereorder = False
     return _Together(config, log)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what speaks of the other database than the one this run is on: nothing to test here, so no skip."""
+    """Leave out what speaks of other servers than those this run is on: nothing to test here, so no skip."""
     on_postgres = os.environ.get("CORR_DATABASE_URL", "").startswith(("postgres://", "postgresql://"))
     other = "sqlite_only" if on_postgres else "postgres_only"
-    left_out = [item for item in items if item.get_closest_marker(other)]
+    left_out = [
+        item
+        for item in items
+        if item.get_closest_marker(other) or (config.getoption("--on-servers") and not asks_for_servers(item))
+    ]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if not item.get_closest_marker(other)]
+        gone = set(left_out)
+        items[:] = [item for item in items if item not in gone]
+    if os.environ.get("PYTEST_XDIST_WORKER"):
+        put_long_ones_first(items)
+
+
+def asks_for_servers(item: pytest.Item) -> bool:
+    """True if a test touches the database or the broker, itself or by a fixture."""
+    names = getattr(item, "fixturenames", ())
+    return bool(_DATABASE.intersection(names)) or any(item.get_closest_marker(mark) for mark in _SERVERS)
+
+
+def put_long_ones_first(items: list[Any]) -> None:
+    """Sort what is handed out together: the long ones, then by number."""
+    sizes = Counter(scope_of(item.nodeid) for item in items)
+
+    def rank(item: Any) -> tuple[int, int, str]:
+        scope = scope_of(item.nodeid)
+        return _FIRST.index(scope) if scope in _FIRST else len(_FIRST), -sizes[scope], scope
+
+    items.sort(key=rank)
 
 
 def _skipped(config: pytest.Config) -> list[str]:

@@ -7,9 +7,12 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from django.conf import settings
+
+from tests import environment
 
 REPO_ROOT = Path(__file__).resolve().parent.parent
 
@@ -66,3 +69,22 @@ def test_no_skips_fails_the_run_and_names_the_test(tmp_path: Path, body: str) ->
 def test_no_skips_passes_a_full_run(tmp_path: Path) -> None:
     done = _run_pytest(tmp_path, "def test_ok(): pass\n", "--no-skips")
     assert done.returncode == 0, done.stdout
+
+
+def test_on_servers_leaves_out_what_asks_for_none(tmp_path: Path) -> None:
+    body = (
+        "import pytest\n\n@pytest.fixture\ndef db(): pass\n\n@pytest.fixture\ndef row(db): pass\n\n"
+        "def test_sum(): pass\n\ndef test_row(row): pass\n\n@pytest.mark.broker\ndef test_job(): pass\n"
+    )
+    done = _run_pytest(tmp_path, body, "--on-servers", "-v")
+    ran = {name for name in ("test_sum", "test_row", "test_job") if f"::{name} PASSED" in done.stdout}
+    assert ran == {"test_row", "test_job"}
+    assert "1 deselected" in done.stdout
+
+
+def test_what_takes_minutes_is_handed_out_first() -> None:
+    nodes = ["tests/a/test_a.py::test_1", "tests/b/test_b.py::test_1", "tests/b/test_b.py::test_2"]
+    nodes += ["tests/contract/test_c.py::test_1", "tests/web/test_demo.py::test_1", "tests/e2e/test_e.py::test_1"]
+    items = [SimpleNamespace(nodeid=node) for node in nodes]
+    environment.put_long_ones_first(items)
+    assert [item.nodeid for item in items] == [nodes[4], nodes[5], nodes[3], nodes[1], nodes[2], nodes[0]]
