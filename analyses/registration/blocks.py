@@ -30,6 +30,8 @@ _FEWEST_LEARNED = 200
 _LEAN = 30.0  # samples that the whole image counts for at each grey value of a block
 _LEARNED = 1 << 18  # samples that the meaning of grey values is learnt from
 _FEWEST = 0.25  # of its samples a block must share with the other image
+_LONGEST = {2: 40, 3: 22}  # samples along a block's edge: larger ones take time and tell hardly more
+_LEARNED_HERE = 6000  # samples that their meaning in one block is learnt from
 _WHOLE = 1 << 24  # samples up to which the moving image is held in memory
 
 
@@ -89,9 +91,10 @@ class Refined:
     converged: bool
 
 
-def layout(shape: tuple[int, int, int], per_axis: int = 4, longest: int = 40) -> Layout:
+def layout(shape: tuple[int, int, int], per_axis: int = 4, longest: int | None = None) -> Layout:
     """Blocks spread evenly over a grid of ``shape``: side by side where these fill it, with gaps where it is larger."""
     planar = shape[0] == 1
+    longest = longest or _LONGEST[2 if planar else 3]
     edges: list[int] = []
     firsts: list[npt.NDArray[np.int64]] = []
     for axis, size in enumerate(shape):
@@ -210,7 +213,7 @@ def refine(
         if cubic and size <= tolerance_um:
             break
         # A linear interpolation is cheap and blunt: good for the way, not for the end.
-        cubic = cubic or size <= 20 * tolerance_um or turn >= iterations // 2
+        cubic = cubic or size <= 60 * tolerance_um or turn >= iterations // 2
     parameters = jackknife(terms)
     converged = cubic and steps[-1] <= 5 * tolerance_um
     return Refined(matrix, parameters, centre, len(terms), _residual(terms, overlay), explained, steps, converged)
@@ -269,9 +272,10 @@ def _meaning_here(block: Block, forward: Meaning, backward: Meaning) -> tuple[Me
     One value can mean two things in two places: aggregate inside, part of the rim outside.
     """
     ours, theirs = block.fixed.samples[block.inner].ravel(), block.mapped[block.inner].ravel()
-    valid = np.isfinite(theirs)
-    to_fixed = Meaning.of(theirs[valid], ours[valid], forward) or forward
-    to_moving = Meaning.of(ours[valid], theirs[valid], backward) or backward
+    known = np.flatnonzero(np.isfinite(theirs))
+    some = known[:: max(1, known.size // _LEARNED_HERE)]
+    to_fixed = Meaning.of(theirs[some], ours[some], forward) or forward
+    to_moving = Meaning.of(ours[some], theirs[some], backward) or backward
     return (to_fixed, True) if to_fixed.explained >= to_moving.explained else (to_moving, False)
 
 
@@ -346,15 +350,18 @@ def _block_terms(block: Block, meaning: Meaning, forward: bool, ways: Vector, ce
     # Single precision is enough about the block's own middle; the rest of the way is taken in double.
     places = _places(fixed, inner)
     middle = places.mean(axis=0)
-    rows = np.column_stack([places - middle, np.ones(len(places))]).astype(np.float32)[good]
+    rows = np.column_stack([places - middle, np.ones(len(places))]).astype(np.float32)
+    right *= weight[:, None]
+    if not good.all():
+        left, right, rows, difference = left[good], right[good], rows[good], difference[good]
     # All 4 * size products of a gradient and a place at once; what the map may do is a combination of them.
-    ours = (left[good][:, :, None] * rows[:, None, :]).reshape(len(rows), -1)
-    theirs = ((right * weight[:, None])[good][:, :, None] * rows[:, None, :]).reshape(len(rows), -1)
+    ours = (left[:, :, None] * rows[:, None, :]).reshape(len(rows), -1)
+    theirs = (right[:, :, None] * rows[:, None, :]).reshape(len(rows), -1)
     shifted = np.eye(4)
     shifted[:3, 3] = middle - centre
     combine = (ways[:, :size] @ shifted).reshape(len(ways), -1)
     slope = combine @ (ours.T @ theirs).astype(np.float64) @ combine.T
-    return Terms(combine @ (ours.T @ difference[good]).astype(np.float64), slope, len(rows))
+    return Terms(combine @ (ours.T @ difference).astype(np.float64), slope, len(rows))
 
 
 def _gradient(samples: Samples, grid: Grid, inner: tuple[slice, ...]) -> Vector:

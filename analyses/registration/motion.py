@@ -9,10 +9,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy import linalg
 
-from analyses.sdk.spatial import Matrix
+from analyses.sdk.spatial import Matrix, is_mirrored
 
 Motion = Literal["rigid", "affine"]
 Vector = npt.NDArray[np.float64]
+_UPRIGHT = 0.9  # cosine of the angle between z axes within which poses lie alike
 
 
 def directions(motion: Motion, dimensions: int) -> Vector:
@@ -52,3 +53,15 @@ def turn(axis: int, degrees: float) -> Vector:
     i, j = [(1, 2), (2, 0), (0, 1)][axis]
     found[i, i], found[i, j], found[j, i], found[j, j] = c, -s, s, c
     return found
+
+
+def linear(rotation: Vector) -> Matrix:
+    """A rotation (3, 3) about the origin as 4 x 4."""
+    matrix = np.eye(4)
+    matrix[:3, :3] = rotation
+    return matrix
+
+
+def lies_alike(a: Matrix, b: Matrix) -> bool:
+    """Whether two maps differ by little more than a turn round z."""
+    return is_mirrored(a) == is_mirrored(b) and float(a[:3, 2] @ b[:3, 2]) > _UPRIGHT * float(np.sum(b[:3, 2] ** 2))

@@ -14,7 +14,7 @@ import numpy as np
 
 from analyses.registration.grids import Grid, affine
 from analyses.registration.itk import ItkImage, ItkTransform, sitk
-from analyses.registration.motion import Motion, turn
+from analyses.registration.motion import Motion, linear, turn
 from analyses.sdk.spatial import Matrix
 
 Metric = Literal["mutual_information", "correlation"]
@@ -96,6 +96,8 @@ def climb(
         if "sample" not in str(error).lower() and "outside" not in str(error).lower():
             raise
         return None
+    if history and method.GetMetricValue() > history[0]:  # a step too far, and no way back
+        return Climbed(start, history[0], history[-_MAX_HISTORY:])
     matrix = start @ as_matrix(motion, dimensions)
     return Climbed(matrix, float(method.GetMetricValue()), history[-_MAX_HISTORY:])
 
@@ -127,6 +129,9 @@ def as_matrix(transform: ItkTransform, dimensions: int) -> Matrix:
 def value_at(fixed: Grid, moving: ItkImage, matrix: Matrix, settings: Settings) -> float | None:
     """The metric at a map; None where too few samples overlap."""
     method = method_for(fixed, settings)
+    # They smooth both images whole for a gradient that a value does not need.
+    method.MetricUseFixedImageGradientFilterOff()
+    method.MetricUseMovingImageGradientFilterOff()
     method.SetMovingInitialTransform(affine(matrix, fixed.dimensions))
     method.SetInitialTransform(near_identity("rigid", fixed))
     try:
@@ -167,8 +172,7 @@ def _better(
 
 
 def _as_turned(answer: Matrix, turned: Matrix, centre: np.ndarray) -> Matrix:
-    matrix = np.eye(4)
-    matrix[:3, :3] = turned[:3, :3]
+    matrix = linear(turned[:3, :3])
     matrix[:3, 3] = answer[:3, :3] @ centre + answer[:3, 3] - turned[:3, :3] @ centre
     return matrix
 
@@ -186,7 +190,6 @@ def _settled(fixed: Grid, moving: ItkImage, value: float, matrix: Matrix, settin
 
 
 def _about(axis: int, degrees: float, centre: np.ndarray) -> Matrix:
-    matrix = np.eye(4)
-    matrix[:3, :3] = turn(axis, degrees)
+    matrix = linear(turn(axis, degrees))
     matrix[:3, 3] = centre - matrix[:3, :3] @ centre
     return matrix

@@ -21,7 +21,7 @@ def run(ctx: Context, params: IntensityParams, inputs: Inputs) -> Outputs:
 
 SPEC = PluginSpec(
     name="registration.rigid",
-    version="1.0.0",
+    version="1.1.0",
     title="Rigid registration",
     summary="Rotation and shift between two images of one specimen, of any contrasts, with its error.",
     params=IntensityParams,

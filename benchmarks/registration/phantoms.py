@@ -5,14 +5,18 @@ The moving image shows the volume through another contrast (inverted and not mon
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import tifffile
 from scipy import ndimage
+from scipy.spatial.transform import Rotation
 
 ROOT = Path(__file__).resolve().parents[2]
+SHARED = Path(os.environ.get("CORR_SHARED_DATA", ROOT.parent / "shared" / "data")) / "microscopy"
+CONCRETE = SHARED / "pair-concrete-xray-neutron"
 FIBRES = ROOT / "fixtures" / "fibres" / "fibers_150x150x150.tif"
 
 
@@ -105,3 +109,23 @@ def errors(found: np.ndarray, pair: Pair, count: int = 1000) -> np.ndarray:
     inside = ((true >= 0) & (true <= (np.array(pair.fixed.shape[::-1]) - 1) * pair.spacing)).all(axis=1)
     there = points @ found[:3, :3].T + found[:3, 3]
     return np.linalg.norm(there - true, axis=1)[inside]
+
+
+def turned_concrete(folder: Path, rng: np.random.Generator, *, upside_down: bool = False) -> Pair:
+    """X-rays (fixed) and neutrons (moving) of one concrete; the neutron image is turned first by up to 30 degrees.
+
+    The axis lies within 10 degrees of z, the shift is up to 3 samples, and what the turn lays bare is air.  ``truth``
+    leads from the turned to the given neutron image: that to the X-rays is not known.
+    """
+    fixed = tifffile.imread(folder / "concrete_x-ray-bin16.tif").astype(np.float32)
+    given = tifffile.imread(folder / "concrete_neutron-bin16.tif").astype(np.float32)
+    if upside_down:  # a mirror image: its outline fits, its inside does not
+        given = np.ascontiguousarray(given[::-1])
+    tilt, azimuth, angle = np.radians(rng.uniform([0, 0, -30], [10, 360, 30]))
+    axis = np.array([np.sin(tilt) * np.cos(azimuth), np.sin(tilt) * np.sin(azimuth), np.cos(tilt)])
+    turn = Rotation.from_rotvec(angle * axis).as_matrix()
+    to_given = about(turn, (np.array(given.shape[::-1]) - 1) / 2, rng.uniform(-3, 3, 3))
+    flip = to_given[:3, :3][::-1, ::-1]
+    air = float(np.percentile(given, 1))
+    moving = ndimage.affine_transform(given, flip, offset=to_given[:3, 3][::-1], order=3, cval=air, output=np.float32)
+    return Pair(fixed, moving, to_given)
