@@ -149,6 +149,8 @@ def _finish_image(
         "type": port.type,
         "store": port.name,
         "like": output.like,
+        "of": output.of or output.like,
+        "handedness": output.handedness,
         "kind": output.kind,
         "axes": list(info.axes),
         "shape": list(info.shape),
@@ -226,7 +228,16 @@ def _finish_transform(output: TransformValue, images: Mapping[str, ImageValue]) 
     }
 
 
-def _finish(port: Port, output: Any, child: ChildContext, inputs: Mapping[str, ImageValue]) -> dict[str, Any]:
+def _finish(port: Port, output: Any, child: ChildContext, inputs: Mapping[str, ImageValue]) -> Any:
+    """Describe what a port gave: one description, or a list of them where it gives many."""
+    if not port.many:
+        return _finish_one(port, output, child, inputs)
+    if not isinstance(output, list):
+        raise ContractError(f"port {port.name!r} gives many, the plugin gave {type(output).__name__}")
+    return [_finish_one(port, item, child, inputs) for item in output]
+
+
+def _finish_one(port: Port, output: Any, child: ChildContext, inputs: Mapping[str, ImageValue]) -> dict[str, Any]:
     if isinstance(output, OutputImage) and port.type in ("image", "labels"):
         return _finish_image(port, output, child, inputs)
     if isinstance(output, TableValue) and port.type == "table":

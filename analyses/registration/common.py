@@ -122,15 +122,16 @@ def given_start(start: str, inputs: Inputs, fixed: ImageValue, moving: ImageValu
     for port in asked:
         given = inputs.get(port)
         if given is not None and start != "centre":
-            return port, _between(port, given, fixed, moving)
+            return port, between(port, given, fixed, moving)
         if given is not None and port == "initial":
-            return port, _between(port, given, fixed, moving)
+            return port, between(port, given, fixed, moving)
     if start in ("stage", "history"):
         raise PluginError("no_start", start=start)
     return "centre", None
 
 
-def _between(port: str, given: TransformValue, fixed: ImageValue, moving: ImageValue) -> Matrix:
+def between(port: str, given: TransformValue, fixed: ImageValue, moving: ImageValue) -> Matrix:
+    """The map moving -> fixed of a transform given either way round; refused where it joins other frames."""
     if (given.source, given.target) == (moving.frame, fixed.frame):
         return np.asarray(given.matrix, np.float64)
     if (given.source, given.target) == (fixed.frame, moving.frame):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,7 +20,7 @@ from analyses.registration.common import (
 )
 from analyses.registration.grids import Grid, Pixels, equalised
 from analyses.registration.motion import Motion
-from analyses.registration.mutual import Climbed, Settings, climb, value_at
+from analyses.registration.mutual import Climbed, Settings, climb, spun, value_at
 from analyses.registration.starts import Start, proposals, turns
 from analyses.registration.verdict import Agreement, agreement
 from analyses.sdk.contract import Context, Cost, Inputs, Outputs, PluginError
@@ -29,13 +29,15 @@ from analyses.sdk.values import ImageValue, TransformValue
 
 LEAST_SAMPLES = 12
 _MOST_SAMPLES = 1 << 24  # of a grid that is held in memory
-_COARSEST = 16  # samples an axis below which a level tells nothing
-_LOOKED_AT = 50_000  # samples of the metric on coarse levels
+_COARSEST = 32  # samples an axis below which a level tells nothing
+_LOOKED_AT = 30_000  # samples of the metric on coarse levels
 _RANKED = 300  # proposals whose metric is looked at
 _RANKED_BY = 10_000  # samples of the metric when proposals are ranked
 _DISTINCT = 4.0  # samples of the coarsest level between the corners of two answers
 _KEPT = 3
+_SPUN_FROM = 4  # answers whose turns are looked at
 _AGREEING = 0.4  # of the blocks; chosen by hand on the fibre volume, not yet by a study of pairs
+_RIVAL = 0.5
 _GAP = 0.1  # by which an answer must be better than the next; chosen by hand likewise
 _TOLERANCE = 0.005  # samples: the refinement ends there
 # What remains without any noise, from interpolation and from the bins of the joint histogram, in samples of the
@@ -65,6 +67,7 @@ class Registration:
         self.history: list[dict[str, Any]] = []
         self.gap: float | None = None
         self.runner_up: Climbed | None = None
+        self.rivalled = 0.0  # blocks that believe the runner-up, as a part of those that believe the answer
 
     def factors(self, number: int) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
         """Samples averaged into one at a level, of the fixed and of the moving image."""
@@ -125,10 +128,10 @@ class Registration:
             base[:3, 3] = level.moving.centre - level.fixed.centre
         places: list[Matrix] = [] if start is None else [base]
         rotations = turns(level.fixed.dimensions, params.search_deg, start is not None)
+        bases = [base @ self._mirror() if mirrored else base for mirrored in hands]
         if params.starts > 1 or start is None:
             found = []
-            for mirrored in hands:
-                turned = base @ self._mirror() if mirrored else base
+            for turned in bases:
                 found += proposals(
                     level.fixed, level.moving, turned, rotations, params.min_overlap, self.ctx.check_cancelled
                 )
@@ -137,14 +140,31 @@ class Registration:
                     break
                 if all(self._apart(proposal, place) > _DISTINCT / 2 for place in places):
                     places.append(proposal)
-        return self._climb_all(places[: params.starts], self.numbers[0], "rigid", 0.1, 0.5)
+        answers = self._climb_all(places[: params.starts], self.numbers[0], "rigid", 0.1, 0.4)
+        if params.starts > 1 or start is None:
+            answers = self._spun(answers, [turned @ _linear(rotation) for turned in bases for rotation in rotations])
+        return answers
+
+    def _spun(self, answers: list[Climbed], turned: list[Matrix]) -> list[Climbed]:
+        """Answers and those turns of them that fit better, followed downhill."""
+        level = self.coarsest
+        image, settings = level.moving.image(), self._quick()
+        places: list[Matrix] = []
+        for answer in answers[:_SPUN_FROM]:
+            self.ctx.check_cancelled()
+            same = [to for to in turned if is_mirrored(to) == is_mirrored(answer.matrix)]
+            places += spun(level.fixed, image, answer.matrix, same, settings)
+        return self._climb_all(places, self.numbers[0], "rigid", 0.4, 0.5, among=answers) if places else answers
+
+    def _quick(self) -> Settings:
+        """The metric of the coarsest level from few samples, to compare many places."""
+        grid = self.coarsest.fixed
+        return replace(self.settings(self.numbers[0], grid, "rigid"), sampling=min(1.0, _RANKED_BY / grid.samples.size))
 
     def _ranked(self, found: list[Start]) -> list[Matrix]:
         """Proposals by the metric where they are, best first: correlation proposes, a rim dominates it."""
         level = self.coarsest
-        image, settings = level.moving.image(), self.settings(self.numbers[0], level.fixed, "rigid")
-        part = min(1.0, _RANKED_BY / level.fixed.samples.size)
-        settings = replace(settings, sampling=part)
+        image, settings = level.moving.image(), self._quick()
         best = sorted(found, key=lambda place: -place.score)[:_RANKED]
         valued = [(value_at(level.fixed, image, place.matrix, settings), place.matrix) for place in best]
         return [m for value, m in sorted(((v, m) for v, m in valued if v is not None), key=lambda pair: pair[0])]
@@ -160,13 +180,19 @@ class Registration:
         return float(apart.mean()) / self.coarsest.spacing
 
     def _climb_all(
-        self, places: list[Matrix], number: int, motion: Motion, begin: float, end: float, level: Level | None = None
+        self,
+        places: list[Matrix],
+        number: int,
+        motion: Motion,
+        begin: float,
+        end: float,
+        among: Sequence[Climbed] = (),
     ) -> list[Climbed]:
-        level = level or (self.coarsest if number == self.numbers[0] else self.level(number))
+        level = self.coarsest if number == self.numbers[0] else self.level(number)
         image, settings = level.moving.image(), self.settings(number, level.fixed, motion)
         if number < self.numbers[0]:
             settings = replace(settings, first_step=0.5)
-        found: list[Climbed] = []
+        found = list(among)
         for count, place in enumerate(places):
             self.ctx.check_cancelled()
             answer = climb(level.fixed, image, place, settings)
@@ -188,8 +214,8 @@ class Registration:
         return kept
 
     def descend(self, answers: list[Climbed]) -> list[Climbed]:
-        """The best answers followed to finer levels; the last is left to the blocks where there are several."""
-        numbers = self.numbers[1:] if len(self.numbers) < 3 else self.numbers[1:-1]
+        """The best answers followed to finer levels, the last of which is left to the blocks."""
+        numbers = self.numbers[1:-1] or (self.numbers[:1] if self.motion == "affine" else [])
         for number in numbers:
             kept = [answer for answer in answers[:_KEPT] if answer.metric < 0.3 * answers[0].metric]
             finer = self._climb_all([a.matrix for a in kept or answers[:1]], number, self.motion, 0.5, 0.7)
@@ -198,10 +224,25 @@ class Registration:
 
     # ----------------------------------------------------------------------------------------------------- the end
 
-    def refined(self, matrix: Matrix) -> tuple[Refined | None, Agreement]:
-        """Refine in blocks at the resolution of the coarser image, and ask the blocks."""
+    def overlay(self) -> Overlay:
+        """Both images block by block, at the resolution of the coarser one."""
         factors = self.factors(0)
-        overlay = Overlay(self.fixed, self.moving, factors, layout(self.fixed.level_shape(factors[0])))
+        return Overlay(self.fixed, self.moving, factors, layout(self.fixed.level_shape(factors[0])))
+
+    def chosen(self, answers: list[Climbed], overlay: Overlay) -> Climbed:
+        """The answer that most blocks believe, among those whose metrics cannot tell them apart."""
+        near = [a for a in answers[:_KEPT] if a.metric - answers[0].metric < _GAP * abs(answers[0].metric)]
+        if len(near) == 1:
+            return near[0]
+        asked = [agreement(overlay.map(answer.matrix, cubic=False)).agreeing for answer in near]
+        order = sorted(range(len(near)), key=lambda number: -asked[number])
+        best, next_ = near[order[0]], near[order[1]]
+        self.runner_up, self.gap = next_, score_gap([best, next_])
+        self.rivalled = asked[order[1]] / max(1, asked[order[0]])
+        return best
+
+    def refined(self, matrix: Matrix, overlay: Overlay) -> tuple[Refined | None, Agreement]:
+        """Refine in blocks, and ask the blocks."""
         found = refine(
             overlay,
             matrix,
@@ -213,6 +254,12 @@ class Registration:
         )
         end = matrix if found is None or not found.converged else found.matrix
         return found, agreement(overlay.map(end, cubic=False))
+
+
+def _linear(rotation: npt.NDArray[np.float64]) -> Matrix:
+    matrix = np.eye(4)
+    matrix[:3, :3] = rotation
+    return matrix
 
 
 def run_intensity(motion: Motion, ctx: Context, params: IntensityParams, inputs: Inputs) -> Outputs:
@@ -236,12 +283,13 @@ def run_intensity(motion: Motion, ctx: Context, params: IntensityParams, inputs:
     answers = job.begin(start, hands)
     if not answers:
         raise PluginError("no_overlap", overlap=0.0, least=params.min_overlap)
-    answers = job.descend(answers)
-    refined, asked = job.refined(answers[0].matrix)
+    answers, overlay = job.descend(answers), job.overlay()
+    answer = job.chosen(answers, overlay)
+    refined, asked = job.refined(answer.matrix, overlay)
     ctx.progress(0.95, "verdict")
-    overlap = job.overlap(answers[0].matrix)
-    believed = _believe(job, answers, refined, asked, overlap)
-    return {"transform": _answer(job, answers, believed, asked, overlap, start_name, hands)}
+    overlap = job.overlap(answer.matrix)
+    believed = _believe(job, answer, refined, asked, overlap)
+    return {"transform": _answer(job, answer, believed, asked, overlap, start_name, hands)}
 
 
 def _hands(params: IntensityParams, fixed: ImageValue, moving: ImageValue, start: Matrix | None) -> list[bool]:
@@ -252,9 +300,7 @@ def _hands(params: IntensityParams, fixed: ImageValue, moving: ImageValue, start
     return [start is None and params.handedness == "auto" and known == {"left", "right"}]
 
 
-def _believe(
-    job: Registration, answers: list[Climbed], refined: Refined | None, asked: Agreement, overlap: float
-) -> Refined:
+def _believe(job: Registration, answer: Climbed, refined: Refined | None, asked: Agreement, overlap: float) -> Refined:
     """Let an answer pass that deserves it, end the run with the reason otherwise."""
     if overlap < job.params.min_overlap:
         raise PluginError("no_overlap", overlap=overlap, least=job.params.min_overlap)
@@ -268,11 +314,11 @@ def _believe(
         )
     if refined is None or not refined.converged:
         raise PluginError("unrelated", reason="the refinement in blocks does not settle")
-    if job.gap is not None and job.runner_up is not None and job.gap < _GAP:
-        other = is_mirrored(answers[0].matrix) != is_mirrored(job.runner_up.matrix)
+    if job.gap is not None and job.runner_up is not None and job.gap < _GAP and job.rivalled > _RIVAL:
+        other = is_mirrored(answer.matrix) != is_mirrored(job.runner_up.matrix)
         raise PluginError(
             "ambiguous",
-            best=answers[0].metric,
+            best=answer.metric,
             next=job.runner_up.metric,
             reason="one is the mirror image of the other; declare the handedness" if other else "give a start",
         )
@@ -286,7 +332,7 @@ def score_gap(answers: list[Climbed]) -> float:
 
 def _answer(
     job: Registration,
-    answers: list[Climbed],
+    answer: Climbed,
     refined: Refined,
     asked: Agreement,
     overlap: float,
@@ -299,10 +345,11 @@ def _answer(
     dimensions = job.coarsest.fixed.dimensions
     covariance = entries(refined, job.motion, dimensions)
     facts = {
-        "metric": answers[0].metric,
+        "metric": answer.metric,
         "metric_name": job.params.metric,
         "metric_history": job.history,
         "score_gap": job.gap,
+        "rivalled": job.rivalled,
         "next_metric": None if job.runner_up is None else job.runner_up.metric,
         "start": start,
         "handedness_tried": ["mirrored" if mirrored else "as_given" for mirrored in hands],

@@ -43,3 +43,12 @@ def moved(motion: Motion, ways: Vector, amounts: Vector, centre: Vector) -> Matr
     matrix[:3, :3] = linear
     matrix[:3, 3] = centre - linear @ centre + total[:, 3]
     return matrix
+
+
+def turn(axis: int, degrees: float) -> Vector:
+    """Rotation (3, 3) round x, y or z (0, 1, 2)."""
+    c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    found = np.eye(3)
+    i, j = [(1, 2), (2, 0), (0, 1)][axis]
+    found[i, i], found[i, j], found[j, i], found[j, j] = c, -s, s, c
+    return found

@@ -6,7 +6,7 @@ the frame of the fixed image, taken before a given start: angles stay small, and
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -14,11 +14,13 @@ import numpy as np
 
 from analyses.registration.grids import Grid, affine
 from analyses.registration.itk import ItkImage, ItkTransform, sitk
+from analyses.registration.motion import Motion, turn
 from analyses.sdk.spatial import Matrix
 
 Metric = Literal["mutual_information", "correlation"]
-Motion = Literal["rigid", "affine"]
 _MAX_HISTORY = 200
+_SPUN = 2  # turns of an answer that are followed
+_SETTLE_DEG = (2.5, 1.2)
 
 
 @dataclass(frozen=True)
@@ -131,3 +133,60 @@ def value_at(fixed: Grid, moving: ItkImage, matrix: Matrix, settings: Settings) 
         return float(method.MetricEvaluate(fixed.image(), moving))
     except RuntimeError:
         return None
+
+
+def spun(fixed: Grid, moving: ItkImage, answer: Matrix, turned: Sequence[Matrix], settings: Settings) -> list[Matrix]:
+    """Turns of an answer about the middle of the fixed image that fit better than it, best first.
+
+    The rim of a specimen says where it is, not how it is turned: a descent that has found the one stops at every turn.
+
+    Parameters
+    ----------
+    fixed, moving
+        Images at one resolution.
+    answer
+        4 x 4, fixed -> moving, um: where a descent ended.
+    turned
+        Maps whose linear parts are tried; the middle of the fixed image stays where the answer puts it.
+    settings
+        Of the metric.
+    """
+    here = value_at(fixed, moving, answer, settings)
+    if here is None:
+        return []
+    found = _better(fixed, moving, [_as_turned(answer, to, fixed.centre) for to in turned], settings, here)
+    return [_settled(fixed, moving, value, matrix, settings) for value, matrix in found[:_SPUN]]
+
+
+def _better(
+    fixed: Grid, moving: ItkImage, places: Sequence[Matrix], settings: Settings, than: float
+) -> list[tuple[float, Matrix]]:
+    valued = [(value_at(fixed, moving, place, settings), place) for place in places]
+    found = [(value, place) for value, place in valued if value is not None and value < than]
+    return sorted(found, key=lambda pair: pair[0])
+
+
+def _as_turned(answer: Matrix, turned: Matrix, centre: np.ndarray) -> Matrix:
+    matrix = np.eye(4)
+    matrix[:3, :3] = turned[:3, :3]
+    matrix[:3, 3] = answer[:3, :3] @ centre + answer[:3, 3] - turned[:3, :3] @ centre
+    return matrix
+
+
+def _settled(fixed: Grid, moving: ItkImage, value: float, matrix: Matrix, settings: Settings) -> Matrix:
+    """The place from which no turn round an axis fits better, down to a degree."""
+    axes = (2,) if fixed.planar else (2, 0, 1)
+    for degrees in _SETTLE_DEG:
+        for axis in axes:
+            ways = [matrix @ _about(axis, sign * degrees, fixed.centre) for sign in (-1, 1)]
+            better = _better(fixed, moving, ways, settings, value)
+            if better:
+                value, matrix = better[0]
+    return matrix
+
+
+def _about(axis: int, degrees: float, centre: np.ndarray) -> Matrix:
+    matrix = np.eye(4)
+    matrix[:3, :3] = turn(axis, degrees)
+    matrix[:3, 3] = centre - matrix[:3, :3] @ centre
+    return matrix

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from scipy import fft, ndimage
 
 from analyses.registration.grids import Grid, Samples, resampled
+from analyses.registration.motion import turn
 from analyses.sdk.spatial import Matrix, apply, invert
 
 Vector = npt.NDArray[np.float64]
@@ -42,25 +43,17 @@ def turns(dimensions: int, search_deg: float | None, known: bool) -> list[Vector
     angles = [step * k for k in range(-count, count + 1) if not (k == -count and abs(step * count - 180) < 1e-9)]
     if reach > 0 and count == 0:
         angles = [-reach, 0.0, reach]
-    rotations = [_turn(2, angle) for angle in angles]
+    rotations = [turn(2, angle) for angle in angles]
     if dimensions == 2:
         return rotations
     if known:
         tilt = min(reach, 7.5)
-        return rotations + [_turn(axis, sign * tilt) for axis in (0, 1) for sign in (-1, 1) if tilt > 0]
+        return rotations + [turn(axis, sign * tilt) for axis in (0, 1) for sign in (-1, 1) if tilt > 0]
     if search_deg is not None:
         return rotations
-    poses = [_turn(0, 180), _turn(0, 90), _turn(0, -90), _turn(1, 90), _turn(1, -90)]
-    upright = [_turn(2, _STEP_NEAR * k) for k in range(int(360 / _STEP_NEAR))]
-    return upright + [turn @ pose for pose in poses for turn in rotations]
-
-
-def _turn(axis: int, degrees: float) -> Vector:
-    c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
-    found = np.eye(3)
-    i, j = [(1, 2), (2, 0), (0, 1)][axis]
-    found[i, i], found[i, j], found[j, i], found[j, j] = c, -s, s, c
-    return found
+    poses = [turn(0, 180), turn(0, 90), turn(0, -90), turn(1, 90), turn(1, -90)]
+    upright = [turn(2, _STEP_NEAR * k) for k in range(int(360 / _STEP_NEAR))]
+    return upright + [way @ pose for pose in poses for way in rotations]
 
 
 def proposals(

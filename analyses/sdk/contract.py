@@ -57,7 +57,10 @@ class PhaseValue(Params):
 
 @dataclass(frozen=True)
 class Port:
-    """One named input or output.  ``dims``: numbers of spatial axes longer than one sample that it takes; None: all."""
+    """One named input or output.  ``dims``: numbers of spatial axes longer than one sample that it takes; None: all.
+
+    A port of ``many`` takes or gives a list; an output of many is of a type without bytes of its own.
+    """
 
     name: str
     type: PortType
@@ -138,6 +141,9 @@ class PluginSpec:
         codes = [code.code for code in self.exit_codes]
         if len(set(codes)) != len(codes) or any(code < 100 for code in codes):
             raise ValueError(f"exit codes of {self.name} must be distinct and at least 100: {codes}")
+        stored = [port.name for port in self.outputs if port.many and port.type not in ("property", "transform")]
+        if stored:
+            raise ValueError(f"{self.name} gives many of {stored}; many are given of properties and transforms only")
 
     def exit_code(self, name: str) -> ExitCode:
         """The declared exit code of that name; KeyError where the plugin raised one it never declared (a bug)."""

@@ -199,9 +199,12 @@ def _check_outputs(spec: PluginSpec, outputs: Outputs, inputs: Inputs) -> None:
     assert set(outputs) <= set(ports), f"{spec.name}: undeclared outputs {sorted(set(outputs) - set(ports))}"
     missing = [name for name, port in ports.items() if port.required and name not in outputs]
     assert not missing, f"{spec.name}: outputs missing: {missing}"
-    identifiers = {value.id for value in inputs.values() if isinstance(value, ImageValue)}
+    given = [item for value in inputs.values() for item in (value if isinstance(value, list) else [value])]
+    identifiers = {value.id for value in given if isinstance(value, ImageValue)}
     for name, value in outputs.items():
-        _check_output(f"{spec.name}.{name}", ports[name], value, identifiers)
+        assert isinstance(value, list) == ports[name].many, f"{spec.name}.{name}: many is {ports[name].many}"
+        for item in value if isinstance(value, list) else [value]:
+            _check_output(f"{spec.name}.{name}", ports[name], item, identifiers)
 
 
 def _check_output(where: str, port: Port, value: Any, identifiers: set[str]) -> None:
@@ -209,7 +212,8 @@ def _check_output(where: str, port: Port, value: Any, identifiers: set[str]) -> 
     assert expected is None or isinstance(value, expected), f"{where}: {type(value).__name__} is not a {port.type}"
     if isinstance(value, OutputImage):
         assert (value.kind == "labels") == (port.type == "labels"), f"{where}: kind {value.kind} on a {port.type} port"
-        assert value.like in identifiers, f"{where}: like {value.like!r} is no input image"
+        for named in (value.like, value.of or value.like):
+            assert named in identifiers, f"{where}: {named!r} is no input image"
         assert len(value.axes) == len(value.array.shape), f"{where}: axes {value.axes}, shape {value.array.shape}"
     if isinstance(value, TableValue):
         assert all(column.unit and column.description for column in value.columns), (
@@ -266,8 +270,11 @@ def _flat(value: Any) -> list[Any]:
 
 def same_value(a: Any, b: Any) -> bool:
     """True if two outputs are equal bit for bit (NaN equals NaN)."""
+    if isinstance(a, list) and isinstance(b, list):
+        return len(a) == len(b) and all(same_value(x, y) for x, y in zip(a, b, strict=True))
     if isinstance(a, OutputImage) and isinstance(b, OutputImage):
-        same = (a.kind, a.axes, a.like, a.facts) == (b.kind, b.axes, b.like, b.facts)
+        names = ("kind", "axes", "like", "of", "handedness", "channels", "facts")
+        same = all(getattr(a, name) == getattr(b, name) for name in names)
         return same and np.array_equal(np.asarray(a.array[...]), np.asarray(b.array[...]))
     if isinstance(a, TableValue) and isinstance(b, TableValue):
         return [c.name for c in a.columns] == [c.name for c in b.columns] and all(

@@ -188,7 +188,12 @@ class PropertyValue:
 
 @dataclass(frozen=True)
 class OutputImage:
-    """An image written by ``ctx.create_array``; scale, frame and handedness are those of the input image ``like``."""
+    """An image written by ``ctx.create_array``; scale, frame and handedness are those of the input image ``like``.
+
+    ``of`` is the id of the input image whose content the samples show, where that is another one: specimen, state,
+    modality and name are then of that image, while the samples lie on those of ``like``.  ``handedness`` says it where
+    ``like`` does not, but the content does.
+    """
 
     kind: ImageKind
     array: WritableArray
@@ -197,6 +202,8 @@ class OutputImage:
     channels: tuple[Channel, ...] = ()
     name: str = ""
     facts: Mapping[str, Any] = field(default_factory=dict)
+    of: str = ""
+    handedness: Literal["right", "left", "unknown"] | None = None
 
 
 @dataclass(frozen=True)
@@ -218,9 +225,9 @@ class LandmarkPair:
 class TransformValue:
     """A map between two frames: ``target = matrix @ source``, 4 x 4, micrometres.
 
-    ``source`` and ``target`` are ids of frames; in an output also the name of an input port, whose image's frame is
-    meant.  ``covariance`` is 12 x 12, of the row-major entries of the upper 3 x 4 block, None where none can be
-    derived; ``degrees_of_freedom`` those of the variance it comes from, None where errors were given.
+    ``source`` and ``target`` are ids of frames; in an output the name of an input port or the id of an input image,
+    whose frame is meant.  ``covariance`` is 12 x 12, of the row-major entries of the upper 3 x 4 block, None where none
+    can be derived; ``degrees_of_freedom`` those of the variance it comes from, None where errors were given.
     ``residual_um`` is None only with a ``no_residual_reason``.  ``facts`` holds what else a reader must know: metric
     and its history, score gap, starts; JSON only.
     """

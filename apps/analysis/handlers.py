@@ -51,7 +51,7 @@ class AnalysisHandler:
         return ChildPlan(target=TARGET, request=request, threads=_THREADS)
 
     def publish(self, job: Job, result: ChildResult, act: Act) -> dict[str, Any]:
-        """Write images, tables and properties with their lineage; returns ``{port: {type, id}}``."""
+        """Write images, tables and properties with their lineage; returns ``{port: {type, id}}`` or lists of these."""
         spec = resolve.get_spec(job.plugin)
         inputs = self._record_inputs(job, spec, act)
         outputs: dict[str, Any] = {}
@@ -59,16 +59,18 @@ class AnalysisHandler:
         images = [row for rows in inputs.values() for row in rows if isinstance(row, Image)]
         basis = images[0] if images else None
         for port, described in result.value.items():
-            row = self._create(job, port, described, result, basis, inputs, act)
-            made.append((port, row))
-            outputs[port] = {"type": described["type"], "id": str(row.pk)}
+            many = described if isinstance(described, list) else [described]
+            rows = [self._create(job, port, item, result, basis, inputs, act) for item in many]
+            made += [(port, row) for row in rows]
+            named = [{"type": item["type"], "id": str(row.pk)} for item, row in zip(many, rows, strict=True)]
+            outputs[port] = named if isinstance(described, list) else named[0]
         sources = [source for rows in inputs.values() for source in rows]
         for _, row in made:
             for source in sources:
                 act.derived(row, source)
         self._inherit_staleness(made, sources, act)
         if job.rerun_of is not None:
-            write_verdict(job=job, verdict=self._verdict(job.rerun_of, dict(made)))
+            write_verdict(job=job, verdict=self._verdict(job.rerun_of, made))
         return outputs
 
     def _inherit_staleness(self, made: list[tuple[str, Any]], sources: list[Any], act: Act) -> None:
@@ -144,18 +146,19 @@ class AnalysisHandler:
                 store=store,
                 image=basis,
             )
-        like = self._like(described["like"], inputs)
+        like, shown = self._like(described["like"], inputs), self._like(described["of"], inputs)
         return create_image(
             act=act,
             job=job,
             project=job.project,
-            specimen=like.specimen,
-            state=like.state,
+            specimen=shown.specimen,
+            state=shown.state,
             acquisition=None,
             store=store,
             description=dict(described),
             like=like,
-            name=f"{like.name}: {described['name']}",
+            shown=shown,
+            name=f"{shown.name}: {described['name']}",
         )
 
     def _candidate(self, job: Job, value: Mapping[str, Any], inputs: Mapping[str, list[Any]], act: Act) -> Transform:
@@ -193,10 +196,18 @@ class AnalysisHandler:
                     return row
         raise LookupError(f"the plugin names {name!r} as what its output is like; it is none of its inputs")
 
-    def _verdict(self, original: Job, made: Mapping[str, Any]) -> dict[str, Any]:
-        old = {port: self._comparable(output) for port, output in original.outputs.items()}
-        new = {port: self._plain(row) for port, row in made.items()}
-        return compare.compare_values(old, new)
+    def _verdict(self, original: Job, made: list[tuple[str, Any]]) -> dict[str, Any]:
+        old: dict[str, list[Any]] = {}
+        for port, output in original.outputs.items():
+            old[port] = [self._comparable(item) for item in (output if isinstance(output, list) else [output])]
+        new: dict[str, list[Any]] = {}
+        for port, row in made:
+            new.setdefault(port, []).append(self._plain(row))
+        several = {port for port, rows in (*old.items(), *new.items()) if len(rows) > 1}
+        before, after = (
+            {port: rows if port in several else rows[0] for port, rows in named.items() if rows} for named in (old, new)
+        )
+        return compare.compare_values(before, after)
 
     def _comparable(self, output: Mapping[str, str]) -> Any:
         models: dict[str, type[Model]] = {"property": Property, "table": Table, "transform": Transform}

@@ -19,6 +19,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from apps.audit import selectors
+from apps.audit.validation import ValidateView
 from apps.core.errors import InvalidValueError, NotFoundError
 from apps.provenance import serialise
 from apps.provenance.graph import DIRECTIONS, Direction, Filters
@@ -281,6 +282,7 @@ class ProvenanceView(ThingView):
 
 
 URLS = [
+    path("prov/validate/", ValidateView.as_view(), name="prov-validate"),
     path("lineage/<uuid:pk>/", LineageView.as_view(), name="lineage"),
     path("<slug:things>/<uuid:pk>/derivation/", DerivationView.as_view(), name="derivation"),
     path("<slug:things>/<uuid:pk>/provenance/", ProvenanceView.as_view(), name="provenance"),

@@ -124,6 +124,7 @@ def _describe(item: Found, overrides: Mapping[str, Any], number: int, total: int
         "modality": image.modality,
         "handedness": overrides.get("handedness") or image.handedness,
         "specimen_area": _area(image),
+        "grid": None if image.grid is None else asdict(image.grid),
         "facts": storable_json(dict(image.facts) | _spacing_facts(image, spacing)),
     }
     try:

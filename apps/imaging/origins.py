@@ -9,6 +9,7 @@ from typing import Any, Final
 from django.db.models import Q
 
 from apps.imaging.models import Acquisition, Image
+from apps.imaging.placement import reading_of
 from apps.spatial.targeting_origin import Origin
 
 _UM: Final = {"m": 1e6, "mm": 1e3, "um": 1.0, "nm": 1e-3}
@@ -25,17 +26,18 @@ def origins(frames: Collection[uuid.UUID]) -> dict[uuid.UUID, Origin]:
     for image in rows:
         for frame in (image.frame_id, image.calibrated_frame_id):
             if frame in frames and frame is not None and image.acquisition is not None:
-                found[frame] = _origin(image.acquisition)
+                found[frame] = _origin(image, image.acquisition)
     return found
 
 
-def _origin(acquisition: Acquisition) -> Origin:
+def _origin(image: Image, acquisition: Acquisition) -> Origin:
     position = acquisition.position or {}
+    reading = reading_of(image, acquisition)
     return Origin(
         instrument=acquisition.instrument_id,
         mount=acquisition.mount_id,
-        rotation=position.get("rotation"),
-        tilt=position.get("tilt"),
+        rotation=position.get("rotation") if reading is None else reading.rotation,
+        tilt=position.get("tilt") if reading is None else reading.tilt,
         working_distance=_length(acquisition.settings.get("working_distance"))
         or _length(acquisition.facts.get("working_distance")),
     )

@@ -17,7 +17,8 @@ from apps.spatial.graph import Graph, Step, build
 from apps.spatial.models import Transform, TransformDecision
 
 _KEPT: Final = 8  # projects; 3,000 transforms take about 5 MB
-# Methods that are exact or certified by what they are; all others are checked against held-out landmarks.
+# Methods that are certified by what they are.  So is what one file states of its images; all others are checked against
+# held-out landmarks.
 _CERTIFIED: Final = (Transform.Method.CALIBRATION,)
 Revision = tuple[int, dt.datetime | None]
 
@@ -91,16 +92,18 @@ def _load(project: uuid.UUID, revision: Revision) -> Network:
             "degrees_of_freedom",
             "method",
             "facts__held_out__agrees",
+            "facts__one_file__u_um",
         )
     )
+    certified = [row[7] in _CERTIFIED or row[9] is not None for row in rows]
     states: dict[uuid.UUID, list[uuid.UUID]] = defaultdict(list)
     through = Transform.valid_states.through.objects.filter(
         transform__project=project, transform__status=Transform.Status.ACCEPTED
     )
     for transform, state in through.values_list("transform_id", "state_id"):
         states[transform].append(state)
-    # what a calibration says of an image stays true whatever happens to the specimen
-    named = [frozenset(() if row[7] in _CERTIFIED else states[row[0]]) for row in rows]
+    # what a calibration or a file says of its images stays true whatever happens to the specimen
+    named = [frozenset(() if lasting else states[row[0]]) for row, lasting in zip(rows, certified, strict=True)]
     naming: dict[frozenset[uuid.UUID], list[int]] = defaultdict(list)
     for edge, one in enumerate(named):
         naming[one].append(edge)
@@ -111,7 +114,7 @@ def _load(project: uuid.UUID, revision: Revision) -> Network:
             [(row[1], row[2]) for row in rows],
             [row[3] or () for row in rows],
             [row[4] for row in rows],
-            [row[8] is True or row[7] in _CERTIFIED for row in rows],
+            [row[8] is True or lasting for row, lasting in zip(rows, certified, strict=True)],
         ),
         calibrations=[row[5] for row in rows],
         stated=[row[4] is not None for row in rows],

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from apps.imaging import selectors as imaging
 from apps.imaging.models import Acquisition, Image, SourceFile
+from apps.imaging.placement import stage_of
 from apps.jobs.models import Job
 from apps.projects import access
 from apps.projects.models import User
@@ -39,6 +41,18 @@ def images_of(row: Acquisition) -> list[Image]:
     """The current version of each of its images that no analysis made."""
     rows = row.images.filter(superseded_by__isnull=True, acquisition=row).exclude(kind=Image.Kind.LABELS)
     return marked(rows.select_related("store").defer("store__manifest").order_by("created_at", "id")[:200])
+
+
+def stage_words(images: Sequence[Image]) -> list[str]:
+    """What its images say of their places on the stage, each reason once with the images it is of."""
+    found: dict[str, list[str]] = {}
+    for image in images:
+        placed = stage_of(image)
+        if placed is not None:
+            found.setdefault(placed["reason"], []).append(image.name)
+    if len(found) < 2:
+        return list(found)
+    return [f"{', '.join(names)}: {reason}" for reason, names in found.items()]
 
 
 def preview_job(row: Acquisition) -> Job | None:

@@ -35,7 +35,7 @@ def run(sample: Sample, folder: Path, reader: Reader, scratch: Path) -> list[End
     ended = []
     for target in (path, *beside.values()):
         size = target.stat().st_size
-        for damage in [*cuts(size), *flips(size, sample=sample.flips)]:
+        for damage in [*cuts(size), *flips(size)]:
             with damaged(target, damage):
                 ended.append(reader.read(path, beside, damage))
     return ended
@@ -74,23 +74,28 @@ def report(results: Mapping[str, Mapping[str, Any]]) -> str:
     return "\n".join([*lines, *unrun, "", "## Findings", "", *(findings[:200] or ["None."]), ""])
 
 
+def kept() -> dict[str, Any]:
+    """Results of the formats that were run before."""
+    return dict(json.loads(KEPT.read_text())) if KEPT.exists() else {}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--shared", type=Path, default=REPO_ROOT.parent / "shared" / "data")
     parser.add_argument("--only", action="append", help="a format; may be given more than once")
     parser.add_argument("--resume", action="store_true", help="leave out formats of which a result is kept")
     options = parser.parse_args()
-    kept: dict[str, Any] = json.loads(KEPT.read_text()) if KEPT.exists() else {}
     asked = [sample for sample in SAMPLES if options.only is None or sample.format in options.only]
     with Reader() as reader:
         for sample in asked:
-            if options.resume and sample.format in kept:
+            if options.resume and sample.format in kept():
                 continue
             with tempfile.TemporaryDirectory() as scratch:
-                kept[sample.format] = summary(run(sample, options.shared / "microscopy", reader, Path(scratch)))
-            KEPT.write_text(json.dumps(kept, indent=1, sort_keys=True) + "\n")
-            REPORT.write_text(report(kept))
-            print(sample.format, kept[sample.format], flush=True)
+                found = summary(run(sample, options.shared / "microscopy", reader, Path(scratch)))
+            results = kept() | {sample.format: found}  # read anew: another run may have finished a format
+            KEPT.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n")
+            REPORT.write_text(report(results))
+            print(sample.format, found, flush=True)
 
 
 if __name__ == "__main__":

@@ -17,11 +17,6 @@ class Sample:
     beside: tuple[str, ...] = ()
     needs: str | None = None
 
-    @property
-    def flips(self) -> int | None:
-        """Most flipped bytes that are tried: a reader in a process of its own takes seconds a file."""
-        return 100 if self.needs else None
-
 
 _JEOL_PARTS = tuple(
     f"Sample/00_View000/View000_000000{number}.{ending}"

@@ -18,6 +18,7 @@ from apps.imaging.readers import (
     read,
     rosetta,
 )
+from apps.imaging.readers.forked import Forked
 from apps.imaging.readers.rosetta_facts import unslashed
 from tests.readers import expected
 
@@ -152,10 +153,12 @@ def test_a_cut_container_is_refused_before_it_is_decoded(microscopy, tmp_path):
 
 @installed
 @pytest.mark.parametrize("ending", ["import os; os.kill(os.getpid(), 11)", "raise SystemExit(1)", "while True: pass"])
-def test_a_library_that_dies_or_hangs_ends_in_a_refusal(microscopy, tmp_path, monkeypatch, ending):
+def test_a_library_that_dies_or_hangs_ends_in_a_refusal(microscopy, tmp_path, monkeypatch, request, ending):
     child = tmp_path / "child.py"
-    child.write_text(ending)
-    monkeypatch.setattr(rosetta, "_CHILD", child)
+    child.write_text(f"def main(*_):\n    {ending}\n")
+    forked = Forked(child)
+    request.addfinalizer(forked.end)
+    monkeypatch.setattr(rosetta, "_CHILD", forked)
     monkeypatch.setattr(rosetta, "_SECONDS", 2)
     with pytest.raises(MetadataError, match=r"cannot be decoded|not decoded within"):
         read(microscopy / "eds-bruker/P45_the_default_job.bcf")

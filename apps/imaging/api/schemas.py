@@ -35,3 +35,12 @@ CALIBRATION: Final[dict[str, Any]] = {
         "notes": {"type": "array", "items": {"type": "string"}, "description": "the same in words"},
     },
 }
+STAGE: Final[dict[str, Any]] = {
+    "type": ["object", "null"],
+    "properties": {
+        "transform": {"type": ["string", "null"], "format": "uuid", "description": "to the stage frame of the mount"},
+        "mount": {"type": ["string", "null"], "format": "uuid"},
+        "code": {"type": "string", "description": "placed, or what is not known"},
+        "reason": {"type": "string"},
+    },
+}

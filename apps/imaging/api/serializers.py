@@ -10,8 +10,9 @@ from rest_framework import serializers
 
 from apps.core.api.serializers import FiniteFloatField, ObjectField, StrictModelSerializer, StrictSerializer
 from apps.imaging import selectors
-from apps.imaging.api.schemas import CALIBRATION, SPACING
+from apps.imaging.api.schemas import CALIBRATION, SPACING, STAGE
 from apps.imaging.models import Acquisition, AcquisitionMove, Image, Modality, Series, SourceFile
+from apps.imaging.placement import stage_of
 from apps.projects.models import User
 from apps.provenance.selectors import is_stale
 
@@ -316,6 +317,7 @@ class ImageSerializer(StrictModelSerializer):
     digest = serializers.CharField(source="store.digest", read_only=True)
     size_bytes = serializers.IntegerField(source="store.size_bytes", read_only=True)
     calibration = serializers.SerializerMethodField()
+    stage = serializers.SerializerMethodField()
     stale = serializers.SerializerMethodField()
 
     class Meta:
@@ -345,6 +347,7 @@ class ImageSerializer(StrictModelSerializer):
             "handedness",
             "specimen_area",
             "facts",
+            "stage",
             "digest",
             "size_bytes",
             "version",
@@ -369,6 +372,11 @@ class ImageSerializer(StrictModelSerializer):
     def get_calibration(self, row: Image) -> dict[str, Any] | None:
         """The calibration that lengths are in the scale of, the calibrated spacing, and where it does not hold."""
         return selectors.calibration_of(row)
+
+    @extend_schema_field(STAGE)
+    def get_stage(self, row: Image) -> dict[str, Any] | None:
+        """Its place on the stage of its mount as the ingest saw it: a candidate transform, or why there is none."""
+        return stage_of(row)
 
     def get_stale(self, row: Image) -> bool:
         """True if something the image rests on was withdrawn or superseded."""

@@ -58,6 +58,21 @@ class Limits:
 
 
 @dataclass(frozen=True)
+class Grid:
+    """Where the samples of an image lie among those of other images of one file, as the file itself states it.
+
+    Sample (i, j), counted along x and y, lies at ``origin + (i, j) * step`` of the field, in a unit that all images of
+    the field share: positions of a raster, pixels of an overview.  ``u_um`` is the standard error of that place along
+    each axis; 0 where it is exact by construction.
+    """
+
+    field: str
+    origin: tuple[float, float] = (0.0, 0.0)
+    step: tuple[float, float] = (1.0, 1.0)
+    u_um: float = 0.0
+
+
+@dataclass(frozen=True)
 class ReadImage:
     """One image of a file; ``array`` decodes only what is indexed.
 
@@ -67,7 +82,8 @@ class ReadImage:
     ``{"value", "unit", "source"}`` and, where the file's own words differ, ``"tag"`` and ``"raw"``.  ``header`` is the
     raw header as JSON values.  ``specimen_area`` is the part of the frame that shows the specimen,
     ``(y0, y1, x0, x1)``, where the file says so.  ``modality`` is one of the words of the REST interface, or empty.
-    ``side_cars`` are the names of the other files that this image was read with.
+    ``side_cars`` are the names of the other files that this image was read with.  ``grid`` is set where the file says
+    how the image lies to others of it.
     """
 
     name: str
@@ -85,6 +101,7 @@ class ReadImage:
     signal: tuple[SignalAxis, ...] = ()
     modality: str = ""
     side_cars: tuple[str, ...] = ()
+    grid: Grid | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from pylibCZIrw.czi import CziReader as NativeReader
 
-from apps.imaging.readers.base import Array, Box, Limits, ReadImage, fact, stored_dtype
+from apps.imaging.readers.base import Array, Box, Grid, Limits, ReadImage, fact, stored_dtype
 from apps.imaging.readers.czi_facts import CziMetadata, tile_facts
 from apps.imaging.readers.czi_scan import MAGIC, PIXEL_TYPES, CziScan, Subblock, scan_czi
 from apps.imaging.readers.errors import MetadataError, TooLargeError, UnsupportedFormatError
@@ -30,6 +30,7 @@ _GROUPS = ("S", "R", "I", "H", "V", "B")
 _WORDS = {"R": "rotation", "I": "illumination", "H": "phase", "V": "view", "B": "block"}
 _MAX_TILE_XML = 1 << 20
 _COVER_CELLS = 1 << 22
+_SCENE_UM = 2.0  # standard error of where a scene lies among the others; the file states none
 Place = tuple[int | None, ...]
 
 
@@ -149,6 +150,8 @@ class _Scene:
             facts=self._facts(),
             header=self._header(scan, number),
             modality=self.metadata.modality,
+            # all scenes count their tiles in one plane; the stage comes back to within a few micrometres at best
+            grid=None if total == 1 else Grid("scenes", (float(self.x), float(self.y)), u_um=_SCENE_UM),
         )
 
     def _name(self, total: int) -> str:

@@ -10,8 +10,6 @@ from __future__ import annotations
 import functools
 import math
 import struct
-import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,6 +28,7 @@ from apps.imaging.readers.errors import (
     UnsafePathError,
     UnsupportedFormatError,
 )
+from apps.imaging.readers.forked import Forked
 from apps.imaging.readers.moved import MovedArray
 from apps.imaging.readers.quantities import words
 from apps.imaging.readers.tiff_header import json_value, text
@@ -50,6 +49,7 @@ ERRORS = (
     struct.error,
 )
 PROBE_SECONDS = 15
+_PROBE = Forked(Path(__file__).with_name("hdf5_probe.py"))
 _MAX_OBJECTS = 100_000
 _MAX_TEXTS = 1_000
 _MAX_TREE = 5_000
@@ -77,9 +77,14 @@ def probe(path: Path, name: str) -> None:
     ------
     MetadataError
         After ``PROBE_SECONDS``, or if the process was ended by a signal.
+    ReaderError
+        No process can be started.
     """
     stat = path.stat()
-    outcome = _probed(path.resolve(), stat.st_size, stat.st_mtime_ns)
+    try:
+        outcome = _probed(path.resolve(), stat.st_size, stat.st_mtime_ns)
+    except OSError as error:
+        raise ReaderError(f"{name} cannot be looked at: no process can be started: {error}") from error
     if outcome is None:
         raise MetadataError(
             f"{name}: the HDF5 library did not come to an end within {PROBE_SECONDS} s; the file is damaged",
@@ -92,11 +97,7 @@ def probe(path: Path, name: str) -> None:
 @functools.lru_cache(maxsize=8)
 def _probed(path: Path, _size: int, _changed: int) -> int | None:
     """Exit code of the probe, None if it had to be ended; several readers ask about one file."""
-    command = [sys.executable, "-P", str(Path(__file__).with_name("hdf5_probe.py")), str(path)]
-    try:
-        return subprocess.run(command, check=False, capture_output=True, timeout=PROBE_SECONDS).returncode
-    except subprocess.TimeoutExpired:
-        return None
+    return _PROBE.call(str(path), seconds=PROBE_SECONDS)
 
 
 class Hdf5File:

@@ -1,12 +1,12 @@
 """A look at all of an HDF5 file but its samples, in a process that may be ended: libhdf5 can run in circles on damage.
 
-Started as ``python -P hdf5_probe.py FILE``.  How it fails does not matter: whoever reads the file then says why.
+``main`` is called in a process of its own (``forked``).  How it fails does not matter: whoever reads the file then
+says why.  Nothing of this program is imported here.
 """
 
 from __future__ import annotations
 
 import contextlib
-import sys
 from typing import Any
 
 import h5py
@@ -22,6 +22,7 @@ def look(name: str, item: Any) -> None:
             item[tuple(0 for _ in item.shape)]
 
 
-if __name__ == "__main__":
-    with contextlib.suppress(Exception), h5py.File(sys.argv[1], "r", locking=False) as file:
-        file.visititems(look)
+def main(file: str) -> None:
+    """Look at everything in a file."""
+    with contextlib.suppress(Exception), h5py.File(file, "r", locking=False) as opened:
+        opened.visititems(look)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from analyses.sdk.values import Channel, SignalAxis
-from apps.imaging.readers.base import Limits, ReadImage, fact
+from apps.imaging.readers.base import Grid, Limits, ReadImage, fact
 from apps.imaging.readers.errors import MetadataError, TooLargeError, TruncatedFileError, UnsupportedFormatError
 from apps.imaging.readers.event_cube import EventCube
 from apps.imaging.readers.jeol_tree import Tree, parse_tree, within
@@ -124,7 +124,18 @@ def _view_images(view: Tree, present: Sequence[tuple[str, Path]], limits: Limits
             fields.setdefault((picture.samples.shape, *picture.spacing.values()), []).append(picture)
         elif magic == _PTS_MAGIC:
             cubes.append(_cube(data, part, limits))
-    return [_field(title, pictures) for pictures in fields.values()] + cubes
+    images = [_field(title, pictures) for pictures in fields.values()] + cubes
+    return [replace(image, grid=_raster(title, image)) for image in images]
+
+
+def _raster(view: str, image: ReadImage) -> Grid | None:
+    """Samples of a view in its raster of 4096; images of one view and one width of the field saw one field."""
+    rows, columns = image.shape[-2:]
+    step = image.spacing_um.get("x")
+    if step is None:
+        return None
+    steps = (_RASTER / columns, _RASTER / rows)
+    return Grid(f"{view}, {step * columns:.9g} um wide", ((steps[0] - 1) / 2, (steps[1] - 1) / 2), steps)
 
 
 def _field(title: str, pictures: Sequence[_Picture]) -> ReadImage:

@@ -11,8 +11,6 @@ from __future__ import annotations
 import importlib.util
 import json
 import struct
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -30,15 +28,18 @@ from apps.imaging.readers.errors import (
     TruncatedFileError,
     UnsupportedFormatError,
 )
+from apps.imaging.readers.forked import Forked
 from apps.imaging.readers.hspy import Axis, arrange, signal_axes
 from apps.imaging.readers.moved import MovedArray, Stack
 from apps.imaging.readers.quantities import Facts, inverse_nm_factor, number, words
 from apps.imaging.readers.rosetta_facts import Signal, bruker_facts, gatan_facts
+from apps.imaging.readers.rosetta_grids import bruker_grids
 from apps.imaging.readers.tiff_header import json_value
 
 Array = npt.NDArray[Any]
 _LIBRARY = "rsciio"
-_CHILD = Path(__file__).with_name("rosetta_child.py")
+_CHILD = Forked(Path(__file__).with_name("rosetta_child.py"))
+_ENDINGS = {"bruker": ".bcf"}
 _SECONDS, _SECONDS_PER_MB = 20, 15
 _BLOCKS_FROM = 0x118
 _DIRECTIONS = {"height": "y", "width": "x", "depth": "z"}
@@ -75,7 +76,8 @@ class BcfReader:
             Broken, too large, or without the library that reads it.
         """
         _check_whole(path, name)
-        return _images(_signals("bruker", path, name, limits), name, limits, self.format, bruker_facts)
+        signals, overviews = _signals("bruker", path, name, limits)
+        return _images(signals, name, limits, self.format, bruker_facts, overviews)
 
 
 class DigitalMicrographReader:
@@ -95,7 +97,8 @@ class DigitalMicrographReader:
         ReaderError
             Broken, too large, or without the library that reads it.
         """
-        return _images(_signals("digitalmicrograph", path, name, limits), name, limits, self.format, gatan_facts)
+        signals, _ = _signals("digitalmicrograph", path, name, limits)
+        return _images(signals, name, limits, self.format, gatan_facts)
 
 
 def _check_whole(path: Path, name: str) -> None:
@@ -125,8 +128,8 @@ class _Decoded(MovedArray):
         return self._data[key]
 
 
-def _signals(plugin: str, path: Path, name: str, limits: Limits) -> list[Signal]:
-    """All that the library finds in a file, decoded; the files that hold it have no name any more."""
+def _signals(plugin: str, path: Path, name: str, limits: Limits) -> tuple[list[Signal], list[Any]]:
+    """All that the library finds in a file, decoded, and Bruker's overviews; the files that hold it lose their name."""
     if not installed():
         raise UnsupportedFormatError(
             f"{name} is read by rosettasciio, which is not installed here; pip install corrspace[vendor] adds it",
@@ -143,19 +146,21 @@ def _signals(plugin: str, path: Path, name: str, limits: Limits) -> list[Signal]
             raise MetadataError(f"{name} cannot be decoded: {said['error']}")
         for signal in said["signals"]:
             _check(signal, size, name, limits)
-        return [s | {"data": np.load(Path(folder) / s["file"], mmap_mode="r")} for s in said["signals"]]
+        signals = [s | {"data": np.load(Path(folder) / s["file"], mmap_mode="r")} for s in said["signals"]]
+    return signals, said.get("overviews", [])
 
 
 def _decode(plugin: str, path: Path, name: str, folder: Path, most: int) -> None:
     seconds = _SECONDS + _SECONDS_PER_MB * (path.stat().st_size >> 20)
-    null = subprocess.DEVNULL
-    command = [sys.executable, "-P", str(_CHILD), plugin, str(path.resolve()), str(folder), str(most), str(seconds)]
+    # the library goes by the ending of the name, which a file in the store does not have
+    linked = folder / f"file{_ENDINGS.get(plugin) or Path(name).suffix.lower()}"
+    linked.symlink_to(path.resolve())
     try:
-        subprocess.run(command, check=False, timeout=seconds, stdin=null, stdout=null, stderr=null)
-    except subprocess.TimeoutExpired as error:
-        raise MetadataError(f"{name} was not decoded within {seconds} s", seconds=seconds) from error
+        status = _CHILD.call(plugin, str(linked), str(folder), str(most), str(seconds), seconds=seconds)
     except OSError as error:
         raise ReaderError(f"{name} cannot be decoded: no process can be started: {error}") from error
+    if status is None:
+        raise MetadataError(f"{name} was not decoded within {seconds} s", seconds=seconds)
 
 
 def _check(signal: Signal, size: int, name: str, limits: Limits) -> None:
@@ -172,6 +177,7 @@ def _images(
     limits: Limits,
     form: str,
     facts: Callable[[Signal], Facts],
+    overviews: Sequence[Any] = (),
 ) -> list[ReadImage]:
     if not signals:
         raise UnsupportedFormatError(f"{name} holds no image or spectrum")
@@ -179,6 +185,8 @@ def _images(
         raise TooLargeError(f"{name} has {len(signals)} images; at most {limits.max_images} are read")
     try:
         found = [_image(signal, name, form, facts(signal)) for signal in signals]
+        if form == "Bruker BCF":
+            found = bruker_grids(found, overviews)
     except _ERRORS as error:
         raise MetadataError(f"{name} has a header that cannot be read: {type(error).__name__} {error}"[:400]) from error
     return _fields(found, Path(name).stem)
@@ -254,7 +262,7 @@ def _fields(images: Sequence[ReadImage], stem: str) -> list[ReadImage]:
     """Images of one grid are channels of one image; the others stay as they are."""
     fields: dict[Any, list[ReadImage]] = {}
     for number_, image in enumerate(images):
-        same = (image.axes, image.shape, image.dtype.name, tuple(image.spacing_um.values()))
+        same = (image.axes, image.shape, image.dtype.name, tuple(image.spacing_um.values()), image.grid)
         alone = image.kind == "spectrum" or not any(image.spacing_um.values())
         fields.setdefault(number_ if alone else same, []).append(image)
     return [found[0] if len(found) == 1 else _joined(found, stem) for found in fields.values()]
@@ -273,4 +281,5 @@ def _joined(images: Sequence[ReadImage], stem: str) -> ReadImage:
         facts=first.facts,
         header=first.header,
         modality=first.modality,
+        grid=first.grid,
     )

@@ -1,22 +1,20 @@
-"""The process that rosettasciio runs in: it decodes one file into plain arrays and a header in JSON.
-
-    python -P rosetta_child.py PLUGIN FILE FOLDER MOST_BYTES SECONDS
+"""What is done in the process that rosettasciio runs in: it decodes one file into plain arrays and a header in JSON.
 
 The library and its compiled parts trust what a file says of itself: a cut file can end the process that reads it.  So
-it has one of its own, and this is the only place that imports it.  Nothing of this program is imported here.
+``main`` is called in one of its own (``forked``), and this is the only place that imports it.  Nothing of this program
+is imported here.
 ``FOLDER`` gets ``signals.json`` and one ``.npy`` a signal; a signal of more than ``MOST_BYTES`` is described and not
 decoded.
 """
 
 from __future__ import annotations
 
-import ctypes
+import importlib
 import json
 import logging
 import math
+import re
 import resource
-import signal
-import sys
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,17 +24,15 @@ import numpy as np
 from rsciio import bruker, digitalmicrograph
 
 _MODULES = {"bruker": bruker, "digitalmicrograph": digitalmicrograph}
-_PR_SET_PDEATHSIG = 1
 _MOST_AT_ONCE = 4 << 30
 _LONGEST_LIST = 64
 _DEEPEST = 24
+_LONGEST_HEADER = 256 << 20
+_RECTANGLE = ("Left", "Top", "Right", "Bottom")
 
 
-def main() -> None:
+def main(plugin: str, file: str, folder: str, most: str, seconds: str) -> None:
     """Decode, and say in JSON what was found or why nothing was."""
-    plugin, file, folder, most, seconds = sys.argv[1:]
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CPU, (int(seconds), int(seconds)))
     warnings.simplefilter("ignore")
     logging.disable(logging.CRITICAL)
@@ -44,9 +40,44 @@ def main() -> None:
     try:
         signals = [found for found in module.file_reader(file, lazy=True) if found["data"].size]
         said: dict[str, Any] = {"signals": [_written(s, n, Path(folder), int(most)) for n, s in enumerate(signals)]}
+        if plugin == "bruker":
+            said["overviews"] = _overviews(file)
     except Exception as error:  # noqa: BLE001 - the library raises whatever the bytes lead it to
         said = {"error": f"{type(error).__name__} {error}"[:400]}
     (Path(folder) / "signals.json").write_text(json.dumps(said))
+
+
+def _overviews(file: str) -> list[dict[str, Any]]:
+    """Bruker's overview images: columns and rows, planes, and the rectangle that was mapped, in their own pixels.
+
+    The library passes over the rectangle.  Its first and last columns and rows belong to the map.  Where the library
+    has changed, or the header has another form, there is none.
+    """
+    try:
+        reader = importlib.import_module("rsciio.bruker._api").SFS_reader(file)
+        data = reader.get_file("EDSDatabase/HeaderData").get_as_BytesIO_string().getvalue()
+    except Exception:  # noqa: BLE001 - what is not part of the library's interface may go at any time
+        return []
+    text = data[:_LONGEST_HEADER].decode("cp1252", "replace")
+    begin = text.find('Name="OverviewImages"')
+    parts = text[begin:].split('<ClassInstance Type="TRTImageData"')[1:] if begin >= 0 else []
+    return [_overview(part) for part in parts]
+
+
+def _overview(text: str) -> dict[str, Any]:
+    marked = text.find('Type="TRTRectangleOverlayElement" Name="Map"')
+    said = {key: _whole(text, key, 0) for key in ("Width", "Height", "PlaneCount")}
+    ends = [_whole(text, key, marked) for key in _RECTANGLE] if marked >= 0 else [None]
+    return {
+        "size": [said["Width"], said["Height"]],
+        "planes": said["PlaneCount"],
+        "map": None if None in ends else ends,
+    }
+
+
+def _whole(text: str, key: str, begin: int) -> int | None:
+    found = re.compile(rf"<{key}>([0-9]{{1,6}})</{key}>").search(text, begin)
+    return None if found is None else int(found[1])
 
 
 def _written(found: Mapping[str, Any], number: int, folder: Path, most: int) -> dict[str, Any]:
@@ -100,7 +131,3 @@ def _plain(value: Any, depth: int = 0) -> Any:
             return f"{len(value)} values"
         return "..." if depth >= _DEEPEST else [_plain(item, depth + 1) for item in value]
     return str(value).encode("utf-8", "replace").decode("utf-8")[:10_000]
-
-
-if __name__ == "__main__":
-    main()

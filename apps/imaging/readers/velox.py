@@ -17,7 +17,7 @@ from urllib.parse import unquote
 import numpy as np
 
 from analyses.sdk.values import Channel, SignalAxis
-from apps.imaging.readers.base import Limits, ReadImage, fact
+from apps.imaging.readers.base import Grid, Limits, ReadImage, fact
 from apps.imaging.readers.errors import MetadataError, TooLargeError, UnsupportedFormatError
 from apps.imaging.readers.hdf5 import Hdf5Array, Hdf5File, claim, guarded
 from apps.imaging.readers.moved import Stack
@@ -175,7 +175,8 @@ class _Velox:
         header = {"format": "Velox", "dataset": f"Data/{kind}/{text(item.id)}", "metadata": jsonable(item.header)}
         header |= {"left_out": self.left_out} if self.left_out else {}
         named = _SOURCE if any(spacing.values()) else None
-        return {"spacing_um": spacing, "spacing_source": named, "facts": facts, "header": header}
+        grid = _raster(item.header, size)
+        return {"grid": grid, "spacing_um": spacing, "spacing_source": named, "facts": facts, "header": header}
 
     def _cubes(self) -> list[ReadImage]:
         """Spectrum images: the streams of all detectors of one field are counted together."""
@@ -221,7 +222,11 @@ class _Velox:
             several = item.data.ndim == 2 and item.data.shape[1] > 1
             order = ((0,), (), (), (1,)) if item.data.ndim == 2 else ((0,), (), (), ())
             array = Hdf5Array(self.source, item.data, ((1,), (0,), (), (), ()) if several else order)
-            described = self._described(item, "Spectrum") | {"spacing_um": dict.fromkeys("zyx"), "spacing_source": None}
+            described = self._described(item, "Spectrum") | {
+                "spacing_um": dict.fromkeys("zyx"),
+                "spacing_source": None,
+                "grid": None,
+            }
             described["facts"] |= _detector_facts(item.header)
             found.append(
                 ReadImage(
@@ -280,6 +285,22 @@ def _field_size(header: Mapping[str, Any], settings: Mapping[str, Any]) -> tuple
             raise MetadataError(f"a spectrum image states the scan area {begin} to {end} of its {side}")
         found.append(pixels)
     return found[0], found[1]
+
+
+def _raster(header: Mapping[str, Any], sample: Any) -> Grid | None:
+    """Where a scan lies in the raster of its whole frame; scans that began together saw one field."""
+    begun = words(_within(header, "Acquisition", "AcquisitionStartDatetime", "DateTime"))
+    area, whole_frame = _within(header, "Scan", "ScanArea"), _within(header, "Scan", "ScanSize")
+    origin, sizes = [], [words(_within(sample, side)) for side in ("width", "height")]
+    for side, low in (("width", "left"), ("height", "top")):
+        count, begin = whole(_within(whole_frame, side)), number(_within(area, low))
+        if count is None or begin is None or not 0 < count <= _MAX_SCAN or not 0 <= begin < 1:
+            return None
+        origin.append(begin * count)
+    if not begun or begun == "0":
+        return None
+    turn = words(_within(header, "Scan", "ScanRotation"))
+    return Grid(f"scan of {begun}, {' x '.join(sizes)}, turned {turn}", (origin[0], origin[1]))
 
 
 def _eds_detectors(header: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -8,6 +8,7 @@ from apps.core.clean import TEXT_LENGTH, clean_text
 from apps.core.errors import ConflictError, InvalidValueError
 from apps.imaging.models import Image
 from apps.imaging.scale import check_spacing, missing_axes
+from apps.imaging.services.place import place_image
 from apps.imaging.services.publish import create_frame, image_attributes
 from apps.imaging.services.rescale import carry_scale, next_version, say_origin
 from apps.projects import access
@@ -63,6 +64,7 @@ def calibrate_image(*, actor: User, image: Image, spacing_um: Any, spacing_u_um:
             )
         new = next_version(old, actor, spacing=spacing)
         new.frame = create_frame(act=act, image=new)
+        place_image(new)
         new.save(force_insert=True)
         say_origin(act, old)
         act.created(new, attributes=image_attributes(new), erasable={"name": new.name})

@@ -10,6 +10,8 @@ from apps.core.models import Store
 from apps.imaging.choice import the_calibration
 from apps.imaging.models import Acquisition, Image, Modality, SourceFile
 from apps.imaging.scale import describe_frame, extent_um, missing_axes
+from apps.imaging.services.place import place_image
+from apps.imaging.services.relate import Made, on_one_grid, relate_image
 from apps.jobs.models import Job
 from apps.jobs.registry import ChildResult, JobFailure
 from apps.projects.models import Project
@@ -85,6 +87,11 @@ def _modality(description: Mapping[str, Any], acquisition: Acquisition | None, l
     return like.modality if like is not None else ""
 
 
+def _area(like: Image | None, shown: Image | None) -> Any:
+    """Samples that show the specimen; a data bar stays behind where content is moved from another image."""
+    return like.specimen_area if like is not None and shown in (None, like) else None
+
+
 def create_image(
     *,
     act: record.Act,
@@ -97,6 +104,8 @@ def create_image(
     name: str,
     acquisition: Acquisition | None = None,
     like: Image | None = None,
+    beside: Image | None = None,
+    shown: Image | None = None,
 ) -> Image:
     """Write the row of an image that a job made, in the act that publishes the job.
 
@@ -111,6 +120,11 @@ def create_image(
     like : Image, optional
         The image whose samples these lie on: spacing with its sources, frame and handedness are taken over, so that
         both stand in the same frame.
+    beside : Image, optional
+        Another image of the same file on the same grid, whose frame serves this one too.
+    shown : Image, optional
+        The image whose content the samples show, where that is another than ``like``: the modality is of this one, the
+        part of the samples that shows the specimen is not that of ``like``, and ``handedness`` may be described.
 
     Returns
     -------
@@ -125,7 +139,7 @@ def create_image(
         job=job,
         name=(name.strip() or description["kind"])[:_MAX_NAME],
         kind=description["kind"],
-        modality=_modality(description, acquisition, like),
+        modality=_modality(description, acquisition, shown or like),
         store=store,
         axes=list(description["axes"]),
         shape=list(description["shape"]),
@@ -133,14 +147,18 @@ def create_image(
         channels=list(description.get("channels") or ()),
         signal=description.get("signal") or None,
         levels=list(description.get("levels") or ()),
-        specimen_area=description.get("specimen_area") or (like.specimen_area if like else None),
+        specimen_area=description.get("specimen_area") or _area(like, shown),
         facts=dict(description.get("facts") or {}),
         created_by=job.created_by,
         **_scale(description, like),
     )
+    if shown is not None and description.get("handedness"):
+        image.handedness = description["handedness"]
     if image.calibrated and image.frame_id is None:
-        image.frame = create_frame(act=act, image=image)
+        image.frame = create_frame(act=act, image=image) if beside is None else beside.frame
     edge = _calibrate(image) if acquisition is not None else None
+    if acquisition is not None:
+        place_image(image, beside)
     image.save(force_insert=True)
     act.created(image, attributes=image_attributes(image), erasable={"name": image.name})
     if edge is not None and image.calibration is not None:
@@ -193,8 +211,13 @@ def publish_ingest(*, job: Job, result: ChildResult, act: record.Act) -> dict[st
     for reader in result.value["readers"]:
         act.associated(record.software_agent(reader["name"], reader["version"]), role="reader")
     outputs: dict[str, Any] = {}
+    made: list[Made] = []
     for number, described in enumerate(result.value["images"], 1):
-        image = _publish_image(acquisition, job, result, described, sources, act)
+        beside = on_one_grid(described, made)
+        image = _publish_image(acquisition, job, result, described, sources, act, beside)
+        if beside is None:
+            relate_image(Made(described, image), made)
+        made.append(Made(described, image))
         outputs["image" if number == 1 else f"image_{number}"] = {"type": "image", "id": str(image.pk)}
     acquisition.header = result.value["header"]
     acquisition.facts = result.value["facts"]
@@ -218,6 +241,7 @@ def _publish_image(
     described: Mapping[str, Any],
     sources: Mapping[str, SourceFile],
     act: record.Act,
+    beside: Image | None,
 ) -> Image:
     image = create_image(
         act=act,
@@ -229,6 +253,7 @@ def _publish_image(
         store=result.stores[described["store"]].store,
         description=described,
         name=described["name"],
+        beside=beside,
     )
     act.derived(image, sources[described["file"]], relation="primary_source")
     for pk in described.get("side_cars", ()):

@@ -19,6 +19,7 @@ from apps.core.models import Store
 from apps.imaging import selectors as imaging
 from apps.imaging import services
 from apps.imaging.models import Image
+from apps.imaging.placement import stage_of
 from apps.projects import access
 from apps.web import selectors
 from apps.web.present import slices
@@ -120,6 +121,7 @@ def image(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
         "calibration": imaging.calibration_of(row),
         "acquired": imaging.acquired_of(row.acquisition) if row.acquisition else None,
         "facts": _facts(row),
+        "stage": stage_of(row),
     }
     frame = selectors.frame_of(row)
     if frame is not None:

@@ -130,6 +130,7 @@ def _show(request: HttpRequest, row: Acquisition, status: int = 200, **more: Any
         "state": state,
         "files": files,
         "images": images,
+        "stage": acquisitions.stage_words(images),
         "uncalibrated": [image for image in images if not image.calibrated],
         "acquired": acquisitions.acquired(row),
         "facts": fact_rows(row.facts),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
+
+from analyses.sdk.values import TransformValue
 from benchmarks.registration.phantoms import pair
 from tests.analyses.registration.pairs import inputs_of, value
 
@@ -14,6 +17,8 @@ _PAIRS = [
     {"source": (30.0, 30.0, 40.0), "target": (31.0, 30.1, 40.0)},
 ]
 
+_TRUTH = TransformValue("rigid", np.asarray(_PAIR.truth), "frame of moving", "frame of fixed", residual_um=0.0)
+
 CASES = {
     "registration.landmarks": (
         {"kind": "rigid", "pairs": _PAIRS},
@@ -21,4 +26,5 @@ CASES = {
     ),
     "registration.rigid": (_NEAR, inputs_of(_PAIR)),
     "registration.affine": (_NEAR, inputs_of(_PAIR)),
+    "registration.resample": ({"fill": 0.0}, inputs_of(_PAIR) | {"transform": _TRUTH}),
 }
