@@ -91,7 +91,8 @@ def found_row(row: Found, *, stale: bool = False) -> FoundRow:
 
 def shown_position(position: Mapping[str, float | None], instrument: Instrument, u_um: float | None) -> list[Reading]:
     """Return a stage reading, um and degrees, in the units of the stage; what is not known is left out."""
-    given = StagePosition("", **{name: position.get(name) for name in _PARTS})
+    x, y, z, *others = (position.get(name) for name in _PARTS)
+    given = StagePosition("", x or 0.0, y or 0.0, z or 0.0, *others)
     try:
         units = units_of(stage_of(instrument))[0]
     except StageSenseError:
