@@ -20,7 +20,7 @@ def calibration_words(image: Image) -> str:
     under = calibration_of(image)
     if under is None:
         return ""
-    factor = f"lengths along {_along(under['axes'])} x {under['factor']:.6g} +- {under['u_factor']:.6g}"
+    factor = f"lengths along {_along(under['axes'])} × {under['factor']:.6g} ± {under['u_factor']:.6g}"
     said = f", under calibration v{under['version']} of {under['instrument_name']} ({factor})"
     return said + "".join(f"; {words}" for words in under["notes"])
 

@@ -101,11 +101,10 @@ def spacing_words(spacing: Mapping[str, Any] | None) -> str:
     for axis in ("x", "y", "z"):
         entry = spacing.get(axis)
         if entry:
-            u = f" +- {_number(entry['u'])}" if entry.get("u") is not None else ", uncertainty not stated"
+            said = quantity_words(entry["value"], entry.get("u"), entry["unit"], None)
             origin = {"user": "typed by hand", "file": "read from the file", "derived": "derived"}
-            parts.append(
-                (f"{_number(entry['value'])} {entry['unit']}{u}", origin.get(entry["source"], entry["source"]))
-            )
+            said += ", uncertainty not stated" if entry.get("u") is None else ""
+            parts.append((said, origin.get(entry["source"], entry["source"])))
     where = [axis for axis in ("x", "y", "z") if spacing.get(axis)]
     along = "every axis" if len(where) == len(spacing) else join_words(where)
     if len(set(parts)) == 1:
@@ -131,8 +130,8 @@ def value_words(value: Any, *, inner: bool = False) -> str:
 def quantity_words(value: float | None, u: float | None, unit: str | None, source: str | None) -> str:
     """Say a value with its standard uncertainty, unit and where it comes from."""
     said = "no value" if value is None else _number(value)
-    said += f" +- {_number(u)}" if u is not None else ""
-    said += f" {unit}" if unit and unit != "1" else ""
+    said += f" ± {_number(u)}" if u is not None else ""
+    said += f" {unit.replace('um', 'µm')}" if unit and unit != "1" else ""
     return f"{said} ({source})" if source else said
 
 
@@ -265,7 +264,8 @@ class Teller:
         if isinstance(row, Image):
             return f"{title} {spacing_words(row.spacing)}{calibration_words(row)}"
         if isinstance(row, Property):
-            return f"{row.name} = {value_words(row.value)} {row.unit} ({scale_words(row)})"
+            unit = "" if row.unit == "1" else f" {row.unit.replace('um', 'µm')}"
+            return f"{row.name} = {value_words(row.value)}{unit} ({scale_words(row)})"
         return title
 
     def _act(self, node: NodeRow, made: list[uuid.UUID]) -> str:

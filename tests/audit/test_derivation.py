@@ -28,7 +28,7 @@ def test_it_names_file_operator_plugins_parameters_and_person(study: Study, told
 
 def test_it_says_that_the_spacing_was_typed_and_what_it_was(told: dict[str, Any]) -> None:
     (spacing,) = [entry for entry in told["asserted"] if entry["what"] == "spacing"]
-    assert "2 um +- 0.1 along every axis" in spacing["text"]
+    assert "2 ± 0.1 µm along every axis" in spacing["text"]
     assert "asserted by maker" in spacing["text"]
 
 

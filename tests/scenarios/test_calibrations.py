@@ -261,7 +261,7 @@ def test_an_overdue_calibration_is_told_with_the_number(calibrated: Calibrated) 
     assert diameter.error["scale"] == pytest.approx(diameter.value * math.hypot(*kinds.values()))
     told = audit.derivation(diameter, calibrated.maker)
     story = " ".join(sentence["text"] for sentence in told["sentences"])
-    assert "under calibration v1 of Xradia of the neighbours (lengths along x, y and z x 0.97 +- 0.002)" in story
+    assert "under calibration v1 of Xradia of the neighbours (lengths along x, y and z × 0.97 ± 0.002)" in story
     assert "acquired 12 days after the calibration was due" in story
     assert "applied a calibration, which gave" in story
     (check,) = [item for item in told["completeness"]["checks"] if item["question"].startswith("Every calibration")]

@@ -73,6 +73,8 @@ def test_no_field_no_scale_bar(field: float | None) -> None:
         ("um-1", "µm⁻¹"),
         ("1/um", "1/µm"),
         ("m2/s", "m²/s"),
+        ("us", "µs"),
+        ("deg", "°"),
     ],
 )
 def test_units_read_as_written_by_hand(code: str, text: str) -> None:

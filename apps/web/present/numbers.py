@@ -12,6 +12,8 @@ from apps.web.present.lengths import significant
 
 AXES = ("x", "y", "z")
 _EXPONENT = re.compile(r"(?<=[A-Za-zµ\]])-?\d+")
+# Units whose code is not how they are written, where they stand alone.
+_WRITTEN = {"us": "µs", "deg": "°", "Cel": "°C"}
 _SUPERSCRIPT = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 
 
@@ -19,6 +21,8 @@ def readable_unit(ucum: str) -> str:
     """Return a UCUM unit as it is written by hand: ``um3`` is µm³, ``W/(m.K)`` is W/(m·K), ``1`` is nothing."""
     if ucum == "1":
         return ""
+    if ucum in _WRITTEN:
+        return _WRITTEN[ucum]
     text = ucum.replace("um", "µm").replace(".", "·")
     return _EXPONENT.sub(lambda found: found[0].translate(_SUPERSCRIPT), text)
 
