@@ -21,7 +21,7 @@ from apps.provenance.forms import FORM_OF
 from apps.provenance.validator import judge
 
 
-class ProblemSerializer(serializers.Serializer[Any]):
+class BrokenRuleSerializer(serializers.Serializer[Any]):
     """One rule that is broken, and by what."""
 
     rule = serializers.IntegerField(
@@ -41,7 +41,7 @@ class VerdictSerializer(serializers.Serializer[Any]):
 
     valid = serializers.BooleanField()
     mode = serializers.ChoiceField(choices=["spec"])
-    problems = ProblemSerializer(many=True)
+    problems = BrokenRuleSerializer(many=True)
     records = serializers.IntegerField(help_text="statements that were judged")
     unjudged = serializers.IntegerField(help_text="statements of other vocabularies, which no rule speaks of")
     truncated = serializers.BooleanField(help_text="there were more problems")
