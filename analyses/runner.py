@@ -165,7 +165,8 @@ def _finish_image(
 def _finish_table(port: Port, output: TableValue, child: ChildContext) -> dict[str, Any]:
     folder = child.staging / port.name
     folder.mkdir()
-    arrays = [pa.array(np.asarray(column.values)) for column in output.columns]
+    # A value that does not exist is null: JSON holds no NaN.
+    arrays = [pa.array(np.asarray(column.values), from_pandas=True) for column in output.columns]
     table = pa.Table.from_arrays(arrays, names=[column.name for column in output.columns])
     pq.write_table(table, folder / TABLE_FILE, compression="zstd")
     columns = [

@@ -172,7 +172,7 @@ SPEC = PluginSpec(
         ExitCode(
             115,
             "handedness",
-            "fixed is declared {fixed}-handed, the image {moving}-handed, the transform {does}: one of the three is wrong",
+            "fixed is {fixed}-handed, the image {moving}-handed, and the transform {does}: one of these is wrong",
         ),
     ),
     references=(

@@ -1,4 +1,4 @@
-"""Images placed by jobs: one written on the grid of another, with the frame of the one and the content of the other."""
+"""Images placed by jobs: a slice in its volume, times on a reference, one image on the grid of another."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from django.core.management import call_command
 from django.test import Client, override_settings
 
 from analyses.sdk import omezarr
+from apps.audit.fsck import job_findings
 from apps.catalog.services import create_specimen
 from apps.imaging.models import Image
 from apps.imaging.selectors import store_path
@@ -25,7 +26,10 @@ from apps.jobs import dispatch
 from apps.jobs.models import Job
 from apps.projects.models import Project, User
 from apps.projects.services import create_project, create_user
+from apps.spatial.models import Transform
+from benchmarks.registration.cuts import cut
 from benchmarks.registration.phantoms import fibres
+from benchmarks.registration.times import drifting
 from tests.study import run_job
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("no_keeper")]
@@ -133,3 +137,45 @@ def test_labels_go_along_and_a_second_run_gives_the_same(bench: Bench) -> None:
     assert np.array_equal(samples_of(made), samples_of(Image.objects.get(pk=labels)))
     again = run_job(Job.objects.get(pk=bench.asked(f"jobs/{job.pk}/rerun/", {})["id"]))
     assert (again.verdict or {})["verdict"] == "identical"
+
+
+def test_a_slice_is_placed_and_a_volume_cut_along_it(bench: Bench) -> None:
+    """The transform of the job leads from the slice to the volume; the volume is then written on the slice's grid."""
+    made = cut(11, fibres(), edge=30, shift=4.0)
+    specimen = bench.images["volume"].specimen
+    ingested(bench, specimen, "coarse", made.fixed, modality="xrm", step=1.0)
+    ingested(bench, specimen, "slice", made.moving[0], modality="sem", step=made.step)
+    coarse, fine = bench.images["coarse"], bench.images["slice"]
+    near = bench.transform("slice", "coarse", made.start(np.random.default_rng(2), 2.0, 2.0).matrix)
+    inputs = {"fixed": str(coarse.pk), "moving": str(fine.pk), "initial": near}
+    job = bench.ran("registration.slice_in_volume", {"search_um": 3.0, "search_deg": 3.0, "starts": 4}, inputs)
+    told = bench.got(f"transforms/{job.outputs['transform']['id']}/")
+    assert (told["method"], told["status"], told["kind"]) == ("registration", "candidate", "rigid")
+    assert (told["source"], told["target"]) == (str(fine.frame_id), str(coarse.frame_id))
+    assert made.errors(np.reshape(told["matrix"], (4, 4))).mean() <= 0.25
+    row = Transform.objects.get(pk=told["id"])
+    assert row.covariance is not None
+    assert "score_gap" in row.facts
+    along = {"fixed": str(fine.pk), "moving": str(coarse.pk), "transform": told["id"]}
+    plane = Image.objects.get(pk=bench.ran("registration.resample", {}, along).outputs["image"]["id"])
+    assert (plane.frame_id, plane.shape, plane.modality) == (fine.frame_id, fine.shape, "xrm")
+
+
+def test_a_series_gives_a_transform_for_every_image(bench: Bench) -> None:
+    samples, truth = drifting(1, count=2, edge=48, planar=True)
+    specimen = bench.images["volume"].specimen
+    for number, part in enumerate(samples):
+        ingested(bench, specimen, f"time {number}", part[0], modality="light", step=1.0)
+    times = [bench.images[f"time {number}"] for number in range(2)]
+    job = bench.ran("registration.series", {}, {"images": [str(image.pk) for image in times]})
+    assert job.outputs["drift"]["type"] == "table"
+    assert [output["type"] for output in job.outputs["transforms"]] == ["transform"]
+    told = bench.got(f"transforms/{job.outputs['transforms'][0]['id']}/")
+    assert (told["source"], told["target"]) == (str(times[1].frame_id), str(times[0].frame_id))
+    assert np.abs(np.reshape(told["matrix"], (4, 4)) - truth[1])[:, 3].max() <= 0.3
+    assert bench.got(f"properties/{job.outputs['closure']['id']}/")["unit"] == "um"
+    rows = bench.got(f"tables/{job.outputs['drift']['id']}/")
+    assert rows["rows"]
+    again = run_job(Job.objects.get(pk=bench.asked(f"jobs/{job.pk}/rerun/", {})["id"]))
+    assert (again.verdict or {})["verdict"] == "identical"
+    assert not list(job_findings())

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from analyses.sdk.values import TransformValue
-from benchmarks.registration.phantoms import pair
+from benchmarks.registration.cuts import cut
+from benchmarks.registration.phantoms import fibres, pair
+from benchmarks.registration.times import drifting
 from tests.analyses.registration.pairs import inputs_of, value
 
 _PAIR = pair(2, edge=48, degrees=3, shift=2)
@@ -18,6 +20,11 @@ _PAIRS = [
 ]
 
 _TRUTH = TransformValue("rigid", np.asarray(_PAIR.truth), "frame of moving", "frame of fixed", residual_um=0.0)
+_CUT = cut(11, fibres(), edge=30, shift=4.0)
+_OFF = TransformValue("rigid", np.asarray(_CUT.truth), "frame of moving", "frame of fixed", residual_um=0.0)
+_TIMES = [
+    value(samples, f"time {number}") for number, samples in enumerate(drifting(1, count=2, edge=48, planar=True)[0])
+]
 
 CASES = {
     "registration.landmarks": (
@@ -27,4 +34,9 @@ CASES = {
     "registration.rigid": (_NEAR, inputs_of(_PAIR)),
     "registration.affine": (_NEAR, inputs_of(_PAIR)),
     "registration.resample": ({"fill": 0.0}, inputs_of(_PAIR) | {"transform": _TRUTH}),
+    "registration.slice_in_volume": (
+        {"search_um": 2.0, "search_deg": 2.0, "starts": 2},
+        _CUT.inputs() | {"initial": _OFF},
+    ),
+    "registration.series": ({}, {"images": _TIMES}),
 }
