@@ -110,9 +110,12 @@ class Walk:
         page.locator("#results").wait_for()
         page.locator("#fit-facts").get_by_text("µm").first.wait_for()
         assert page.locator("#fit-suspects li", has_text="Reject").count() == 0
+        page.locator("#home-source").click()
+        still(page)
         self.keep("correlate-pairs")
         page.locator("body").press("o")
         assert page.locator("#overlay").get_attribute("aria-pressed") == "true"
+        page.locator("#over-side").select_option("source")
         page.locator("body").press("e")
         page.locator("#map-legend").wait_for()
         assert "m" in page.inner_text("#map-most")
@@ -135,7 +138,7 @@ class Walk:
         row = self.page.locator(f'[data-layer="{self.made.images["sem"]["id"]}"]')
         words = row.inner_text()
         assert "Through 1 transform; 95 % error of the overlay" in words
-        assert "µm at its middle" in words, words
+        assert re.search(r"overlay [\d.]+ [nµ]m at its middle", words), words
 
     def draw_buried(self) -> str:
         """Mark the buried place in the volume, as the truth has it."""
@@ -199,6 +202,6 @@ def withdraw(staff: Visitor, calibration: str) -> None:
     page = staff.page
     page.on("dialog", lambda dialog: dialog.accept())
     page.goto(f"{staff.address}/calibrations/{calibration}/")
-    page.get_by_label("Reason").fill("the certificate is of another grating")
+    page.get_by_label("Why it is withdrawn").fill("the certificate is of another grating")
     page.get_by_role("button", name="Withdraw").click()
     wait_for(lambda: "went stale" in page.inner_text("body"), 60, "the calibration is withdrawn")
