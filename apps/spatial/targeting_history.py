@@ -25,12 +25,17 @@ _FEWEST: Final = 3  # found positions from which a spread is computed
 
 @dataclass(frozen=True)
 class Miss:
-    """Found less predicted, um, in the stage frame; ``p_value`` of a miss as large, None where no error was stated."""
+    """Found less predicted, um, in the stage frame.
+
+    ``p_value`` is the probability of a miss as large, and ``covariance`` that of the offset, of prediction and reading
+    together; both are None where no error was stated.
+    """
 
     found: Found
     offset: Floats
     p_value: float | None
     dimensions: int
+    covariance: Floats | None = None
 
     @property
     def distance_um(self) -> float:
@@ -155,7 +160,7 @@ def _miss(row: Found, prediction: Found | Targeting) -> Miss:
         return Miss(row, offset, None, 0)
     covariance = np.array(prediction.covariance, np.float64) + (row.u_um or 0.0) ** 2 * np.eye(3)
     freedom = math.inf if prediction.degrees_of_freedom is None else float(prediction.degrees_of_freedom)
-    return Miss(row, offset, *_probability(offset, covariance, freedom))
+    return Miss(row, offset, *_probability(offset, covariance, freedom), covariance)
 
 
 def _probability(offset: Floats, covariance: Floats, freedom: float) -> tuple[float, int]:

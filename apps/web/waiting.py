@@ -50,9 +50,10 @@ def _without_scale(user: User) -> Waiting:
 
 
 def _to_judge(user: User) -> Waiting:
-    """Candidates that nobody has judged; one whose place another took has been."""
+    """Candidates that nobody has judged; one whose place another took has been, a start of a registration never is."""
     replaced = TransformDecision.objects.filter(transform=OuterRef("pk"), status=TransformDecision.Status.CANDIDATE)
     rows = Transform.objects.filter(~Exists(replaced), status=Transform.Status.CANDIDATE, superseded_by__isnull=True)
+    rows = rows.filter(facts__start__isnull=True)
     rows = rows.select_related("source", "target", "project", "created_by")
     words = "Nothing is mapped along a candidate. Look at its residuals and its error, then accept or withdraw it."
     return _kind("transforms", "Transforms to be judged", words, _contributes(rows, user))

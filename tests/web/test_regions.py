@@ -14,7 +14,9 @@ from django.urls import reverse
 from apps.catalog.services import record_event
 from apps.spatial import services
 from apps.spatial.models import Found, Mount, Roi, TransformOverride
+from apps.spatial.targeting import target_roi
 from tests.factories import InstrumentFactory, ProjectFactory, member
+from tests.spatial.places import join, moved
 from tests.web.conftest import World
 from tests.web.places import NOON, Places
 
@@ -321,3 +323,16 @@ def test_a_line_in_the_stage_frame_opens_too(places: Places, seen_by: Any) -> No
     text = page(client, row, mount=places.mount.pk)
     assert "a line through 2 points, 5 µm long" in text.lower()
     assert "drawn in the stage frame itself" in text
+
+
+def test_both_predictions_are_told_of_a_region_that_was_sent_and_registered_anew(places: Places, seen_by: Any) -> None:
+    actor = places.world.manager
+    services.send_roi(actor=actor, roi=places.pit, mount=places.mount, reason="deepest")
+    join(places.sem.frame, places.mount.frame, moved((2803, 4, 500)), 0.5, replaces=places.second)
+    x, y, z = target_roi(places.pit, places.mount).point
+    services.record_found(actor=actor, roi=places.pit, mount=places.mount, position={"x": x, "y": -y, "z": z})
+    shown = page(seen_by(places.world.viewer), places.pit, mount=places.mount.pk)
+    assert "x +3, y +4, z +0 µm" in shown
+    # 5 um along a direction in which the prediction of that time has a standard error of 2.5 um
+    assert "2.0 standard errors" in shown
+    assert "; the prediction when it was found missed by 0" in shown

@@ -28,7 +28,10 @@ _RIM = 24.0
 
 @dataclass(frozen=True)
 class FoundRow:
-    """A found position as it is shown; ``miss`` is empty where nothing was predicted, ``basis`` names the prediction."""
+    """A found position as it is shown; ``miss`` is empty where nothing was predicted, ``basis`` names the prediction.
+
+    It is that of the prediction with which the region was sent there; ``later`` tells of the one when it was found.
+    """
 
     found: Found
     readings: list[Reading]
@@ -38,6 +41,7 @@ class FoundRow:
     along: str
     errors: str
     verdict: str
+    later: str = ""
 
 
 @dataclass(frozen=True)
@@ -86,12 +90,14 @@ def found_row(row: Found, *, stale: bool = False) -> FoundRow:
         along="" if miss is None else offset_words(miss.offset.tolist()),
         errors="" if miss is None else errors_words(miss),
         verdict="" if miss is None else _verdict(miss),
+        later=_later(row),
     )
 
 
 def shown_position(position: Mapping[str, float | None], instrument: Instrument, u_um: float | None) -> list[Reading]:
     """Return a stage reading, um and degrees, in the units of the stage; what is not known is left out."""
-    given = StagePosition("", **{name: position.get(name) for name in _PARTS})
+    x, y, z, *others = (position.get(name) for name in _PARTS)
+    given = StagePosition("", x or 0.0, y or 0.0, z or 0.0, *others)
     try:
         units = units_of(stage_of(instrument))[0]
     except StageSenseError:
@@ -121,6 +127,17 @@ def sent_rows(roi: Roi) -> list[SentRow]:
     ]
 
 
+def _later(row: Found) -> str:
+    """Say what the prediction of the time when it was found missed by, beside the one with which it was sent."""
+    if row.targeting is None:
+        return ""
+    sent = f"sent there on {row.targeting.created_at:%-d %b %Y %H:%M}"
+    if row.predicted is None:
+        return f"{sent}; when it was found nothing led there"
+    now = format_length(targeting_history.miss_of(row).distance_um)
+    return f"{sent}; the prediction when it was found missed by {now}"
+
+
 _PARTS = ("x", "y", "z", "rotation", "tilt", "working_distance")
 
 
@@ -135,12 +152,10 @@ def offset_words(offset: Sequence[float]) -> str:
 
 def standard_errors(miss: Miss) -> float | None:
     """Return how many standard errors long a miss is, in its own direction; None where no error was stated."""
-    prediction = miss.found if miss.found.targeting is None else miss.found.targeting
-    if prediction.covariance is None or miss.distance_um == 0.0:
-        return None if prediction.covariance is None else 0.0
-    covariance = np.array(prediction.covariance, np.float64) + (miss.found.u_um or 0.0) ** 2 * np.eye(3)
+    if miss.covariance is None or miss.distance_um == 0.0:
+        return None if miss.covariance is None else 0.0
     direction = miss.offset / miss.distance_um
-    variance = float(direction @ covariance @ direction)
+    variance = float(direction @ miss.covariance @ direction)
     return miss.distance_um / math.sqrt(variance) if variance > 0.0 else math.inf
 
 
