@@ -19,7 +19,6 @@ from apps.audit.selectors import things
 from apps.projects import access
 from tests.contract import spatial_requests, upload_requests
 from tests.contract.routes import Route, all_routes
-from tests.contract.spatial_requests import MATRIX
 from tests.contract.world import SPACING, World, member_of, tiff_bytes
 
 API = "/api/v1/"
@@ -145,6 +144,7 @@ BODIES: dict[str, Build | None] = {
 MULTIPART = {"POST acquisitions/{pk}/files/", "POST attachments/"}
 # Pages take forms; the admin's take those of its services.
 PAGES: dict[str, Build | None] = {
+    **spatial_requests.PAGES,
     "POST /images/{pk}/calibrate/": lambda w: {"x": "0.4", "y": "0.4", "z": "0.4", "u": "0.01", "reason": "measured"},
     "POST /jobs/{pk}/cancel/": None,
     "POST /jobs/{pk}/retry/": None,
@@ -220,31 +220,14 @@ ADMIN: dict[str, Build] = {
         "kind": "tilt",
         "name": "by the admin",
     },
-    "spatial/mount/add": lambda w: {
-        "specimen": w.id("specimen"),
-        "instrument": w.id("instrument"),
-        **{f"mounted_at_{part}": value for part, value in _DATE.items()},
-    },
-    "spatial/transform/add": lambda w: {
-        "source": w.id("frame"),
-        "target": w.id("target"),
-        "kind": "translation",
-        "method": "manual",
-        "matrix": str(MATRIX),
-    },
-    "spatial/roi/add": lambda w: {
-        "frame": w.id("frame"),
-        "name": "by the admin",
-        "geometry": '{"type": "point", "coordinates": [1, 2, 3]}',
-    },
+    **spatial_requests.ADMIN,
 }
 
 # ----------------------------------------------------------------------------------------- where it is sent, by address
 
 # Things behind an address, where it is not the one that the address is named after.
 TARGETS = {
-    "POST transforms/{pk}/override/": "accepted",
-    "GET frames/{pk}/napari/": "image_frame",
+    **spatial_requests.TARGETS,
     "POST acquisitions/{pk}/files/": "empty",
     "POST acquisitions/{pk}/preview/": "waiting",
     "POST acquisitions/{pk}/ingest/": "waiting",
@@ -275,6 +258,7 @@ NAMES = {
     "mounts": "mount",
     "transforms": "transform",
     "rois": "roi",
+    "regions": "roi",
     "acquisitions": "acquisition",
     "series": "series",
     "attachments": "attachment",
