@@ -9,7 +9,6 @@ decoded.
 
 from __future__ import annotations
 
-import importlib
 import json
 import logging
 import math
@@ -22,6 +21,11 @@ from typing import Any
 
 import numpy as np
 from rsciio import bruker, digitalmicrograph
+
+try:
+    from rsciio.bruker._api import SFS_reader
+except ImportError:  # no part of the library's interface: without it there are no overviews
+    SFS_reader = None
 
 _MODULES = {"bruker": bruker, "digitalmicrograph": digitalmicrograph}
 _MOST_AT_ONCE = 4 << 30
@@ -54,7 +58,7 @@ def _overviews(file: str) -> list[dict[str, Any]]:
     has changed, or the header has another form, there is none.
     """
     try:
-        reader = importlib.import_module("rsciio.bruker._api").SFS_reader(file)
+        reader = SFS_reader(file)
         data = reader.get_file("EDSDatabase/HeaderData").get_as_BytesIO_string().getvalue()
     except Exception:  # noqa: BLE001 - what is not part of the library's interface may go at any time
         return []
