@@ -36,7 +36,7 @@ _RANKED_BY = 5_000  # samples of the metric when proposals are ranked
 _DISTINCT = 4.0  # samples of the coarsest level between the corners of two answers
 _KEPT = 3
 _SPUN_FROM = 4  # answers whose turns are looked at
-# Of the blocks.  Midway between the most that was seen on five unrelated pairs set apart for it (0.24) and a cylinder of
+# Of the blocks.  Midway between the most seen on five unrelated pairs set apart for it (0.24) and a cylinder of
 # concrete in X-rays and neutrons (0.67), the related pair that agrees least; see benchmarks/results/registration.md.
 _AGREEING = 0.45
 _HOPELESS = 0.15  # of the blocks: no refinement mends that
