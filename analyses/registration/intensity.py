@@ -36,8 +36,8 @@ _RANKED_BY = 5_000  # samples of the metric when proposals are ranked
 _DISTINCT = 4.0  # samples of the coarsest level between the corners of two answers
 _KEPT = 3
 _SPUN_FROM = 4  # answers whose turns are looked at
-# Of the blocks.  Midway between what was seen on pairs set apart for it: at most 0.24 where the images are unrelated,
-# at least 0.67 (a cylinder of concrete in X-rays and neutrons) where they are not; see docs/howto/register.md.
+# Of the blocks.  Midway between the most seen on five unrelated pairs set apart for it (0.24) and a cylinder of
+# concrete in X-rays and neutrons (0.67), the related pair that agrees least; see benchmarks/results/registration.md.
 _AGREEING = 0.45
 _HOPELESS = 0.15  # of the blocks: no refinement mends that
 _GAP = 0.1  # by which an answer must be better than the next, or else be believed by more of the blocks:

@@ -14,7 +14,6 @@ import argparse
 import json
 import resource
 import subprocess
-import sys
 import tempfile
 import time
 from dataclasses import dataclass, replace
@@ -146,10 +145,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=RESULTS)
     asked = parser.parse_args()
     if asked.study == "memory":
-        found = memory(asked.edge or 512)
-    else:
-        found = speed(asked.seed, asked.count, asked.edge or 128, asked.elastix)
-    keep(asked.out, asked.study, {"command": sys.argv[1:]}, found)
+        edge = asked.edge or 512
+        keep(asked.out, asked.study, {"edge": edge}, memory(edge))
+        return
+    edge = asked.edge or 128
+    found = speed(asked.seed, asked.count, edge, asked.elastix)
+    keep(asked.out, asked.study, {"seed": asked.seed, "count": asked.count, "edge": edge}, found)
 
 
 if __name__ == "__main__":

@@ -315,6 +315,23 @@ def keep(folder: Path, study: str, ran: dict[str, Any], found: dict[str, Any]) -
     told[study] = {"ran": ran, "found": found}
     print(study, json.dumps(told[study]), flush=True)
     path.write_text(json.dumps(told, indent=1, sort_keys=True) + "\n")
+    written = path.with_suffix(".md")
+    words = written.read_text().split("\n## ")[0] if written.exists() else "# Registration by grey values\n"
+    written.write_text(words.rstrip() + "\n\n" + page(told))
+
+
+def page(told: dict[str, Any]) -> str:
+    """The results under the words that stand above them: how each study was run, and what it found."""
+    lines = []
+    for study, one in sorted(told.items()):
+        lines += [f"## {study}", "", ", ".join(f"{name} {value}" for name, value in one["ran"].items()), ""]
+        lines += [
+            "| | |",
+            "|---|---|",
+            *(f"| {name} | {json.dumps(value)} |" for name, value in one["found"].items()),
+            "",
+        ]
+    return "\n".join(lines)
 
 
 def main() -> None:
