@@ -16,8 +16,9 @@ from analyses.registration.blocks import Block, Layout, Overlay, Refined, entrie
 from analyses.registration.grids import Grid, Pixels, resampled
 from analyses.registration.intensity import FLOOR, floor
 from analyses.registration.itk import ItkImage
+from analyses.registration.likeness import agreement
 from analyses.registration.starts import proposals, turns
-from analyses.registration.verdict import Agreement, agreement
+from analyses.registration.verdict import Agreement
 from analyses.sdk.spatial import Matrix, apply, invert
 
 Vector = npt.NDArray[np.float64]

@@ -25,7 +25,7 @@ from analyses.sdk.contract import Context, Cost, ExitCode, Inputs, Outputs, Plug
 from analyses.sdk.spatial import Matrix, is_mirrored
 from analyses.sdk.values import ImageValue, TransformValue
 
-LEAST_SAMPLES = 24  # along each axis of the slice, at the resolution of the volume
+LEAST_SAMPLES = 32  # along each axis of the slice, at the resolution of the volume
 _LEAST_VOLUME = 8
 # Of the blocks: slices of the volume have 0.9 and more, others 0.6 and less; see benchmarks/registration/slices.py.
 _AGREEING = 0.7

@@ -10,9 +10,10 @@ from pydantic import Field
 from scipy import ndimage
 
 from analyses.registration.grids import Grid, Pixels, equalised
-from analyses.registration.slice_blocks import Fitted, Plane, Settled, refine, settle
+from analyses.registration.likeness import agreement
+from analyses.registration.slice_blocks import Fitted, Plane, Reading, Settled, refine, settle
 from analyses.registration.slices import Finder, Place, rotations, search
-from analyses.registration.verdict import Agreement, agreement
+from analyses.registration.verdict import Agreement
 from analyses.sdk.contract import Context, Params, PluginError
 from analyses.sdk.spatial import Matrix, apply
 
@@ -21,6 +22,7 @@ MOST_SAMPLES = 1 << 24  # of a volume that is held in memory
 _REFINED = 1 << 30  # samples of the finest level that is read block by block
 _COARSE_SIGMA = 1.2  # voxels: a start may lie further off than what is fine is wide
 _DISTINCT = 4.0  # voxels between the corners of two answers
+_RANKED = 60  # places that are looked at more closely
 _FOLLOWED = 2  # answers that are refined at the resolution of the volume
 _FINE = 0.5  # samples of the slice in voxels, when it is refined
 
@@ -133,8 +135,21 @@ class SliceSearch:
             begun = start @ self._mirror() if mirrored else start
             found = search(finder, [begun], turns, self.ctx.check_cancelled, self._told)
             places += [(place, mirrored) for place in found]
+            places.append((Place(begun, 1.0), mirrored))  # a start is a place too
         places.sort(key=lambda pair: -pair[0].score)
-        return self._follow(self._chosen(places), self.coarse, _COARSE_SIGMA)
+        return self._follow(self._chosen(self._ranked(places)), self.coarse, _COARSE_SIGMA)
+
+    def _ranked(self, places: list[tuple[Place, bool]]) -> list[tuple[Place, bool]]:
+        """The places that correlate best, by what the volume explains of the slice there: what is followed later."""
+        plane = Plane(self.plane, self.volume, self.factors(self.coarse), sigma=_COARSE_SIGMA, per_axis=2)
+        kept: list[tuple[Place, bool]] = []
+        for place, mirrored in places:
+            if len(kept) >= _RANKED:
+                break
+            if all(self.apart(place.matrix, other.matrix) > 1.0 for other, _ in kept):
+                reading = Reading.of(plane.read(place.matrix, cubic=False)[0])
+                kept.append((Place(place.matrix, reading.meaning.explained if reading else 0.0), mirrored))
+        return sorted(kept, key=lambda pair: -pair[0].score)
 
     @property
     def coarse_slice(self) -> float:

@@ -141,7 +141,7 @@ def test_labels_go_along_and_a_second_run_gives_the_same(bench: Bench) -> None:
 
 def test_a_slice_is_placed_and_a_volume_cut_along_it(bench: Bench) -> None:
     """The transform of the job leads from the slice to the volume; the volume is then written on the slice's grid."""
-    made = cut(11, fibres(), edge=30, shift=4.0)
+    made = cut(11, fibres(), edge=36, shift=4.0)
     specimen = bench.images["volume"].specimen
     ingested(bench, specimen, "coarse", made.fixed, modality="xrm", step=1.0)
     ingested(bench, specimen, "slice", made.moving[0], modality="sem", step=made.step)

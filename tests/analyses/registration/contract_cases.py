@@ -20,7 +20,7 @@ _PAIRS = [
 ]
 
 _TRUTH = TransformValue("rigid", np.asarray(_PAIR.truth), "frame of moving", "frame of fixed", residual_um=0.0)
-_CUT = cut(11, fibres(), edge=30, shift=4.0)
+_CUT = cut(11, fibres(), edge=36, shift=4.0)
 _OFF = TransformValue("rigid", np.asarray(_CUT.truth), "frame of moving", "frame of fixed", residual_um=0.0)
 _TIMES = [
     value(samples, f"time {number}") for number, samples in enumerate(drifting(1, count=2, edge=48, planar=True)[0])

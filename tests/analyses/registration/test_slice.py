@@ -87,7 +87,7 @@ def test_a_volume_that_repeats_itself_is_ambiguous() -> None:
     """Two equal halves: the slice lies in either as well, and the gap between them says so."""
     block = fibres()[40:88, 40:120, 40:120]
     made = cut(
-        13, np.concatenate([block[:24], block[:24], block[:24], block[:24]]), edge=30, tilt=0.0, shift=0.0, noise=4.0
+        13, np.concatenate([block[:24], block[:24], block[:24], block[:24]]), edge=34, tilt=0.0, shift=0.0, noise=4.0
     )
     with pytest.raises(PluginError) as caught:
         placed(made, {"search_um": 14.0, "search_deg": 0.0, "starts": 8})
