@@ -28,7 +28,7 @@ _RIM = 24.0
 
 @dataclass(frozen=True)
 class FoundRow:
-    """A found position as it is shown; ``miss`` is empty where nothing was predicted, ``basis`` names the prediction."""
+    """A found position as it is shown; ``miss`` is empty without a prediction, ``basis`` names the prediction."""
 
     found: Found
     readings: list[Reading]
