@@ -16,7 +16,7 @@ from apps.catalog.selectors import would_go_stale
 from apps.catalog.services import record_event
 from apps.provenance import selectors as ledger
 from apps.spatial import services
-from apps.spatial.models import Landmark, Transform, TransformOverride
+from apps.spatial.models import Found, Landmark, Transform, TransformOverride
 from apps.web.present.frame_graph import Link, Node, column_of, column_words, draw, fold
 from apps.web.present.residuals import Pair, plot_of
 from tests.factories import ProjectFactory, member
@@ -183,9 +183,11 @@ def test_withdraw_marks_what_the_preview_said(places: Places, seen_by: Any) -> N
     url = reverse("transform-withdraw-page", args=[places.first.pk])
     assert seen_by(places.world.viewer).post(url, {"reason": "r"}).status_code == 403
     assert client.post(url, {"reason": ""}).status_code == 400
-    assert client.post(url, {"reason": "the volume is mirrored"}).status_code == 302
-    assert ledger.is_stale(said) == said
-    text = page(client, places.first)
+    text = words(client.post(url, {"reason": "the volume is mirrored"}, follow=True))
+    assert f"Withdrawn. {len(said)} things went stale." in text
+    kept = Found.objects.get()
+    assert {kept.pk, kept.targeting_id} <= said
+    assert ledger.is_stale([kept.pk, kept.targeting_id]) == {kept.pk, kept.targeting_id}
     assert "the volume is mirrored" in part(text, "history")
     assert 'action="' + url not in text
 
