@@ -98,5 +98,7 @@ def test_limits_are_kept():
             read_foreign(XML, "xml", limits)
 
 
-def test_a_byte_order_mark_is_no_mistake():
+def test_a_byte_order_mark_is_a_mistake_in_json_alone():
+    with pytest.raises(DocumentError, match="BOM"):
+        read_document(b"\xef\xbb\xbf{}", "json", Limits())
     assert len(read_document(b"\xef\xbb\xbf" + PROVN.encode(), "provn", Limits()).top.records) == 3
