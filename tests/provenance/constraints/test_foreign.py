@@ -58,8 +58,8 @@ BOMB = b'<!DOCTYPE d [<!ENTITY a "aaaaaaaaaa">' + ENTITIES + b"]><d>&j;</d>"
     ("body", "words"),
     [
         (BOMB, "DOCTYPE"),
-        (b'<!DOCTYPE d SYSTEM "file:///secret.txt"><d/>', "DOCTYPE"),
-        (b'<!DOCTYPE d [<!ENTITY x SYSTEM "file:///secret.txt">]><d>&x;</d>', "DOCTYPE"),
+        (b'<!DOCTYPE d SYSTEM "secret.txt"><d/>', "DOCTYPE"),
+        (b'<!DOCTYPE d [<!ENTITY x SYSTEM "secret.txt">]><d>&x;</d>', "DOCTYPE"),
         (b"<a>" * 100_000, "deeper"),
         (b"<a>" * 65 + b"</a>" * 65, "deeper"),
         (b"", "no XML"),
