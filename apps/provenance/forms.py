@@ -40,7 +40,7 @@ def read_own(body: bytes, form: str, limits: Limits) -> Document:
     Parameters
     ----------
     body : bytes
-        The whole document; text is UTF-8, with or without a byte order mark.
+        The whole document in UTF-8; PROV-N may have a byte order mark, JSON may not (RFC 8259).
     form : str
         A member of :data:`OWN`.
     limits : Limits
@@ -52,11 +52,10 @@ def read_own(body: bytes, form: str, limits: Limits) -> Document:
         Not of this form; a ``DocumentTooLargeError`` where it is larger than the limits.
     """
     limits.check_bytes(len(body))
-    body = body.removeprefix(b"\xef\xbb\xbf")
     if form == "json":
         return read_provjson(body, limits)
     try:
-        text = body.decode("utf-8")
+        text = body.removeprefix(b"\xef\xbb\xbf").decode("utf-8")
     except UnicodeDecodeError as error:
         raise DocumentError(f"no UTF-8: byte {error.start} is {body[error.start]:#04x}") from error
     return read_provn(text, limits)

@@ -161,6 +161,7 @@ class _Reader:
         return [self._record(kind, shape, key, content)]
 
     def _record(self, kind: str, shape: Shape, key: str, content: Mapping[str, Any]) -> Record:
+        identifier: Name | None
         if shape.is_element or (shape.has_identifier and not key.startswith("_:")):
             identifier = self._name(key, kind)
         else:
