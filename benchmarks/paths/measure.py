@@ -31,6 +31,7 @@ from apps.spatial import network, paths
 from apps.spatial.models import Frame, Transform, TransformDecision
 
 FRAMES, TRANSFORMS, PAIRS = 1_000, 3_000, 40
+CLOUD = 1_000_000
 
 
 def pose(rng: np.random.Generator) -> np.ndarray:
@@ -98,6 +99,11 @@ def timed(what: str, calls: list[Callable[[], Any]]) -> dict[str, Any]:
     }
 
 
+def cloud(rng: np.random.Generator) -> np.ndarray:
+    """Points of one place: what a surface or a skeleton of it has."""
+    return rng.uniform(-1, 1, (CLOUD, 3))
+
+
 def main(seed: int) -> None:
     project, frames, pairs, traces = fill(seed)
     rng = np.random.default_rng(seed + 1)
@@ -112,6 +118,7 @@ def main(seed: int) -> None:
         timed(
             "map of 1,000 points", [lambda a=a, b=b: paths.map_points(frames[a], frames[b], points) for a, b in asked]
         ),
+        timed("map of 1,000,000 points", [lambda: paths.map_points(frames[0], frames[1], cloud(rng))]),
         timed("networkx, fixed weights", [lambda a=a, b=b: nx.dijkstra_path(plain, int(a), int(b)) for a, b in asked]),
         cold,
     ]
