@@ -42,7 +42,7 @@ _ORDER: Final = (
     Modality.TEM,
     Modality.OTHER,
 )
-ROWS: Final = ("specimen", "stages", *(modality.label for modality in _ORDER), "modality not stated")
+ROWS: Final = ("specimen", "stages", *(str(modality.label) for modality in _ORDER), "modality not stated")
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def network_of(user: User, specimen: Specimen) -> Network:
     """Return the frames of a specimen, those they are joined with, and what joins them; a fixed number of queries."""
     images = access.visible(Image.objects.filter(specimen=specimen), user)
     own = images.values_list("frame_id", "calibrated_frame_id")
-    ids = {key for pair in own for key in pair if key is not None}
+    ids: set[uuid.UUID] = {key for pair in own for key in pair} - {None}
     ids |= set(list_frames(user).filter(specimen=specimen).values_list("pk", flat=True)[: MOST_FRAMES + 1])
     transforms = _transforms(user, ids)
     ends = {end for row in transforms for end in (row.source_id, row.target_id)}
@@ -152,8 +152,8 @@ def _judged(
 ) -> list[TransformRow]:
     specimens = {frame.specimen for frame in frames.values() if frame.specimen is not None}
     lines = validity.state_lines([specimen.pk for specimen in specimens])
-    now = [specimen.current_state_id for specimen in specimens if specimen.current_state_id in lines]
-    concerns = {key: validity.concern(lines[key], lines) for key in now if key is not None}
+    now = set(lines) & {specimen.current_state_id for specimen in specimens}
+    concerns = {key: validity.concern(lines[key], lines) for key in now}
     found = []
     for row in transforms:
         named = frozenset(state.pk for state in row.valid_states.all())
