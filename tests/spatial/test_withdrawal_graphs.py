@@ -22,7 +22,7 @@ from apps.provenance import record
 from apps.provenance import selectors as ledger
 from apps.provenance.models import Node
 from apps.spatial import services
-from apps.spatial.models import Frame, FrameExtent, Mount, Roi, Transform
+from apps.spatial.models import Frame, FrameExtent, Mount, Roi, Targeting, Transform
 from apps.spatial.services.calibrated import open_calibrated_frame
 from apps.spatial.services.frames import open_frame
 from apps.spatial.services.transforms import add_transform
@@ -185,6 +185,7 @@ class World:
         except ConflictError:
             return
         self.rest(ledger.newest_versions([roi.pk])[roi.pk], roi.pk, *path.transforms)
+        self.rest(Targeting.objects.filter(roi=roi).latest("created_at").pk, roi.pk, *path.transforms)
         if self.rng.random() < 0.5:
             found = services.record_found(
                 actor=self.actor, roi=roi, mount=self.mount, position={"x": 0, "y": 0, "z": 0}
@@ -276,7 +277,9 @@ def test_a_region_sent_along_a_transform_that_falls_says_so_until_it_is_sent_ane
     body = {"mount": str(study.mount.pk), "reason": "deepest pit at 12 h"}
     assert client.post(f"/api/v1/{pit}/target/", body).status_code == 200
     answer = client.post(f"/api/v1/transforms/{study.first.pk}/withdraw/", {"reason": "wrong grain"}).json()
-    assert answer["stale"] == [{"type": "corr:Roi", "id": str(study.pit.pk)}]
+    sent = {"type": "corr:Targeting", "id": str(Targeting.objects.get().pk)}
+    told = sorted(answer["stale"], key=lambda thing: thing["type"])
+    assert told == [{"type": "corr:Roi", "id": str(study.pit.pk)}, sent]
     told = client.get(f"/api/v1/{pit}/stale/").json()
     assert (told["stale"], [mark["reason"] for mark in told["marks"]]) == (True, ["wrong grain"])
     assert [mark["reason"] for mark in client.get(f"/api/v1/{pit}/derivation/").json()["stale"]] == ["wrong grain"]
