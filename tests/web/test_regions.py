@@ -256,7 +256,7 @@ def test_mounts_are_recorded_and_ended_by_form(places: Places, auditor: Any, see
     add = reverse("mount-add", args=[places.world.specimen.pk])
     client = seen_by(places.world.contributor)
     assert client.get(add).status_code == 200
-    assert seen_by(auditor).get(add).status_code == 403
+    assert seen_by(auditor).post(add, {}).status_code == 403
     refused = client.post(add, {"instrument": str(places.fib.pk), "mounted_at": "yesterday"})
     assert refused.status_code == 400
     assert "is no date and time" in words(refused)

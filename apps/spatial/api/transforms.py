@@ -303,7 +303,10 @@ class TransformFilter(filters.FilterSet):
     status = filters.ChoiceFilter(choices=Transform.Status.choices)
 
 
-@extend_schema_view(create=extend_schema(request=TransformInput, responses={201: TransformSerializer}))
+@extend_schema_view(
+    create=extend_schema(request=TransformInput, responses={201: TransformSerializer}),
+    import_file=extend_schema(responses={201: TransformSerializer}),
+)
 class TransformViewSet(ExchangeActions, RowViewSet):
     """Transforms between the frames the caller sees."""
 

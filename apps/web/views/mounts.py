@@ -40,7 +40,6 @@ def add(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     """Record that a specimen is on a stage; opens the stage frame of the mount."""
     user = account(request)
     row = selectors.specimen(user, pk)
-    access.require(user, access.Action.CONTRIBUTE, row)
     fields = _fields(user)
     context: dict[str, Any] = {
         "specimen": row,
@@ -52,6 +51,7 @@ def add(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     }
     if request.method == "GET":
         return render(request, "web/form.html", context | {"fields": fields})
+    access.require(user, access.Action.CONTRIBUTE, row)
     try:
         services.create_mount(
             actor=user,
@@ -81,7 +81,6 @@ def end(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     """Record when a specimen came off a stage; its readings mean nothing from then on."""
     user = account(request)
     row = access.get_visible(list_mounts(user).select_related("specimen__project", "instrument"), user, pk)
-    access.require(user, access.Action.CONTRIBUTE, row)
     context: dict[str, Any] = {
         "specimen": row.specimen,
         "project": row.specimen.project,
@@ -92,6 +91,7 @@ def end(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     }
     if request.method == "GET":
         return render(request, "web/form.html", context | {"fields": END})
+    access.require(user, access.Action.CONTRIBUTE, row)
     try:
         services.end_mount(
             actor=user, mount=row, unmounted_at=moment(request.POST.get("unmounted_at", ""), "unmounted_at")
