@@ -215,7 +215,13 @@ def _table(job: Series, found: Mapping[int, Point]) -> TableValue:
         Column("drift", np.linalg.norm(drift, axis=1), "um", 1, "length of the drift"),
         Column("u_drift", np.array(errors), "um", 1, "standard error of the drift's largest component; NaN: not known"),
         Column("turn", np.array([decompose(m).angle_deg for m in maps]), "deg", 0, "turn against the reference"),
-        Column("loop", np.array([_or_nan(p and p.loop_um) for p in known]), "um", 1, "direct map against the chain"),
+        Column(
+            "loop",
+            np.array([_or_nan(p.loop_um if p else None) for p in known]),
+            "um",
+            1,
+            "direct map against the chain",
+        ),
         Column(
             "residual", np.array([0.0 if p is None else p.laid.residual_um for p in known]), "um", 1, "of the blocks"
         ),

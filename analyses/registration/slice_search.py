@@ -104,7 +104,7 @@ class SliceSearch:
     def _too_fine(self, step: int) -> bool:
         factors = self.factors(self.voxel * step)
         slice_shape, volume_shape = self.plane.level_shape(factors[0]), self.volume.level_shape(factors[1])
-        return max(slice_shape) > SEARCHED or np.prod(volume_shape) > MOST_SAMPLES
+        return max(slice_shape) > SEARCHED or int(np.prod(volume_shape)) > MOST_SAMPLES
 
     def factors(self, spacing: float, finer: float = 1.0) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
         """Samples (z, y, x) averaged into one, of the slice and of the volume."""
