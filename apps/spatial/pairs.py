@@ -151,7 +151,7 @@ def _probability(
     own = np.repeat(np.maximum(errors, _EXACT_UM), axes)
     values, vectors = np.linalg.eigh(np.array(covariance, np.float64))
     root = (vectors * np.sqrt(np.maximum(values, 0.0))).reshape(3, 4, 12)[:axes]
-    gain = np.einsum("akm,nk->nam", root, np.column_stack([sources, np.ones(len(held))])).reshape(-1, 12)
+    gain = np.einsum("akp,nk->nap", root, np.column_stack([sources, np.ones(len(held))])).reshape(-1, 12)
     along, sizes, _ = np.linalg.svd(gain / own[:, None], full_matrices=False)
     misses = off[:, :axes].ravel() / own
     shared = along.T @ misses
