@@ -217,7 +217,7 @@ def _table(job: Series, found: Mapping[int, Point]) -> TableValue:
         Column("turn", np.array([decompose(m).angle_deg for m in maps]), "deg", 0, "turn against the reference"),
         Column(
             "loop",
-            np.array([_or_nan(None if p is None else p.loop_um) for p in known]),
+            np.array([_or_nan(p.loop_um if p else None) for p in known]),
             "um",
             1,
             "direct map against the chain",

@@ -29,7 +29,7 @@ LEAST_SAMPLES = 32  # along each axis of the slice, at the resolution of the vol
 _LEAST_VOLUME = 8
 # Of the blocks: slices of the volume have 0.9 and more, others 0.6 and less; see benchmarks/registration/slices.py.
 _AGREEING = 0.7
-_GAP = 0.15  # by which an answer must explain more than the next; see there
+_GAP = 0.15  # by which an answer must tell more than the next; see there
 # What remains without any noise, from interpolation and from a slice that is thinner than a voxel, in voxels and one
 # standard deviation along each axis of the slice.
 FLOOR = 0.01
@@ -117,10 +117,14 @@ def _believe(job: SliceSearch, settled: Settled | None, asked: Agreement) -> Set
 
 
 def score_gap(rivals: tuple[Answer, Answer] | None) -> float | None:
-    """By how much the best answer explains more than the next, as a part of itself; None where there is no other."""
+    """By how much less the next answer tells than the best, as a part of that; None where there is no other.
+
+    What an answer tells is ``-log(1 - explained)``, twice the mutual information of normal variables of that
+    correlation ratio: between 0.95 and 0.99 explained lies more than between 0.05 and 0.09.
+    """
     if rivals is None:
         return None
-    best, following = (answer.fitted.explained for answer in rivals)
+    best, following = (-np.log1p(-min(answer.fitted.explained, 1.0 - 1e-9)) for answer in rivals)
     return float((best - following) / best) if best > 0 else 0.0
 
 

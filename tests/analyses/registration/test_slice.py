@@ -62,6 +62,7 @@ def test_the_facts_tell_what_else_fits_and_how_it_was_found(found: TransformValu
     assert found.facts["next_metric"] < found.facts["metric"]
     assert [len(level["metric"]) > 0 for level in found.facts["metric_history"]] == [True, True]
     assert found.facts["start"] == "initial"
+    assert found.residual_um is not None
     assert 0 < found.residual_um < 1
 
 
@@ -102,7 +103,7 @@ def test_the_gap_is_that_between_the_best_and_the_next() -> None:
             self.explained = explained
 
     rivals = (Answer(Told(0.6), False), Answer(Told(0.45), False))  # type: ignore[arg-type]
-    assert score_gap(rivals) == pytest.approx(0.25)
+    assert score_gap(rivals) == pytest.approx(1 - np.log(0.55) / np.log(0.4))
     assert score_gap(None) is None
 
 
