@@ -26,7 +26,7 @@ from fixtures.made_study import make as generator
 from tests.made_study import FIBRE_FROM, FOLDER, TRUTH, MadeStudy, make, pairs
 from tests.study import run_job
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("no_keeper")]
 
 
 class Client:
