@@ -28,4 +28,12 @@ NOT_PAGES = {
     "number-withdraw",
     "table-csv",
     "calibration-withdraw",
+    "region-send",
+    "region-found",
+    "region-override",
+    "transform-accept-page",
+    "transform-withdraw-page",
+    "transform-override-page",
 }
+# Pages that tests of their own look at: the registration page, and those of tests/e2e/test_regions.py.
+ELSEWHERE = {"register", "region", "region-sheet", "transform", "specimen-frames", "mount-add", "mount-ended"}

@@ -221,6 +221,7 @@ def make(user: User) -> dict[str, str]:
         "specimen of the pit": reverse("specimen", args=[lab.specimen.pk]),
         "volume": reverse("image", args=[lab.volume.pk]),
         "record a mount": reverse("mount-add", args=[lab.specimen.pk]),
+        "end a mount": reverse("mount-ended", args=[lab.mount.pk]),
     }
     return pages | {"mount": str(lab.mount.pk), "unknown mount": str(lab.unknown.pk)}
 

@@ -26,7 +26,9 @@ pytestmark = [
     pytest.mark.skipif(bool(browser.missing()), reason=browser.missing() or "there is a browser"),
 ]
 _START_SECONDS = 600.0
-PAGES = ("region at the stage", "refused", "accepted transform", "candidate", "frames", "sheet", "record a mount")
+PAGES = (
+    "region at the stage", "refused", "accepted transform", "candidate", "frames", "sheet", "record a mount", "end a mount",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
