@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from apps.core import storage
@@ -73,9 +74,16 @@ def abandoned_stores() -> QuerySet[Store]:
 
 def _sweep_rows(done: Swept) -> None:
     for pk, key in list(abandoned_stores().values_list("pk", "key")):
-        if abandoned_stores().filter(pk=pk).delete()[0]:
+        if _removed(pk):
             storage.discard(storage.path(key))
             done.rows.append(key)
+
+
+def _removed(pk: uuid.UUID) -> bool:
+    """Delete an abandoned row, held while it is asked again: an upload may be going on at this instant."""
+    with transaction.atomic():
+        row = abandoned_stores().select_for_update().filter(pk=pk).first()
+        return row is not None and bool(row.delete()[0])
 
 
 def _sweep_job_staging(done: Swept) -> None:

@@ -27,7 +27,8 @@ pytestmark = [
 ]
 _START_SECONDS = 600.0
 PAGES = (
-    "region at the stage", "refused", "accepted transform", "candidate", "frames", "sheet", "record a mount", "end a mount",
+    "region at the stage", "refused", "accepted transform", "candidate", "frames", "sheet",
+    "record a mount", "end a mount",
 )  # fmt: skip
 
 

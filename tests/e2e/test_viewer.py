@@ -93,7 +93,7 @@ def ada(chrome: Any, address: str) -> Visitor:
 
 
 def test_ten_fresh_profiles_of_ten_show_every_layer(chrome: Any, ada: Visitor, made: Made) -> None:
-    wanted = ["1 made coarse", "2 made fine", "3 made far", "regions", "draft"]
+    wanted = ["1 made coarse", "2 made fine", "3 made far", "regions from elsewhere", "regions", "draft"]
     ready = "return a.layerNames().every((name) => a.layer(name).isReady() && !a.trouble(name));"
     seen = []
     for _ in range(10):

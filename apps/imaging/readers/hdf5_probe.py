@@ -13,6 +13,7 @@ import h5py
 
 _MAX_OBJECTS = 100_000
 _SMALL = 1_000  # elements: a header, which a reader takes whole
+_SMALL_BYTES = 1 << 20  # an element of a compound may have megabytes
 
 
 def look(item: Any) -> None:
@@ -22,7 +23,8 @@ def look(item: Any) -> None:
             with contextlib.suppress(Exception):
                 item.attrs[key]
     if isinstance(item, h5py.Dataset) and item.size:
-        item[()] if item.size <= _SMALL else item[tuple(0 for _ in item.shape)]
+        small = item.size <= _SMALL and item.size * item.dtype.itemsize <= _SMALL_BYTES
+        item[()] if small else item[tuple(0 for _ in item.shape)]
 
 
 def main(file: str) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
+from apps.core.errors import InvalidValueError
 from apps.imaging.grids import error_um, relation, same_grid
 from apps.imaging.models import Image
 from apps.spatial.services import join_frames
@@ -35,12 +37,13 @@ def relate_image(new: Made, made: Sequence[Made]) -> None:
         if matrix is None or new.image.frame is None or former.image.frame is None:
             continue
         error = error_um([new.described, former.described])
-        join_frames(
-            source=new.image.frame,
-            target=former.image.frame,
-            matrix=matrix,
-            u_um=error,
-            reason=PLACED if error else EXACT,
-            actor=new.image.created_by,
-        )
+        with suppress(InvalidValueError):  # steps that are absurd join nothing, and keep no image from being taken
+            join_frames(
+                source=new.image.frame,
+                target=former.image.frame,
+                matrix=matrix,
+                u_um=error,
+                reason=PLACED if error else EXACT,
+                actor=new.image.created_by,
+            )
         return

@@ -9,7 +9,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO, Final
@@ -29,6 +29,8 @@ from apps.projects.models import User
 
 KEPT_SECONDS: Final = 7 * 24 * 3600.0
 MOST_OPEN: Final = 100  # uploads of one account
+MOST_CHECKED: Final = 64 << 20  # bytes of a piece with a checksum: they are held until the checksum is known
+_SPARE: Final = 1 << 30  # room that uploads leave on the disk: the database may lie on it
 CHECKSUMS: Final = ("sha1", "sha256")
 _BLOCK: Final = 1 << 20
 Read = Callable[[int], bytes]
@@ -103,7 +105,7 @@ def _check_size(size: int) -> None:
         raise InvalidValueError("a measurement leaves bytes; give the size of the whole file", field="size")
     if size > settings.CORR_MAX_UPLOAD_BYTES:
         raise TooLargeError(f"the file has {size} bytes; {settings.CORR_MAX_UPLOAD_BYTES} are taken", field="size")
-    if size > storage.free_bytes():
+    if size + _SPARE > storage.free_bytes():
         raise storage.StorageFullError(f"the server's disk has less room than the {size} bytes of the file")
 
 
@@ -147,6 +149,7 @@ def receive_piece(
         No room; what was written is kept.
     """
     _require_own(actor, upload)
+    _check_piece(length, checksum)
     with _locked(upload) as stream:
         there = stream.seek(0, os.SEEK_END)
         if offset != there:
@@ -164,21 +167,33 @@ def receive_piece(
         return stream.seek(0, os.SEEK_END)
 
 
+def _check_piece(length: int, checksum: Checksum | None) -> None:
+    if checksum and length > MOST_CHECKED:
+        raise TooLargeError(f"a piece with a checksum may have {MOST_CHECKED} bytes; this one has {length}")
+    if length + _SPARE > storage.free_bytes():
+        raise storage.StorageFullError(f"the server's disk has no room for a piece of {length} bytes")
+
+
 def _append(stream: IO[bytes], read: Read, length: int, checksum: Checksum | None) -> None:
-    start, left = stream.tell(), length
-    digest = hashlib.new(checksum.algorithm, usedforsecurity=False) if checksum else None
-    try:
-        while left and (block := read(min(left, _BLOCK))):
-            _write(stream, block)
-            left -= len(block)
-            if digest:
-                digest.update(block)
-        if checksum and digest and (left or digest.digest() != checksum.digest):
-            raise ChecksumError(f"{length - left} of {length} bytes came, and their {checksum.algorithm} is another")
-    except BaseException:
-        if checksum:
-            stream.truncate(start)
-        raise
+    """Write a piece as it comes; one with a checksum only when all of it is known to be right, so that no kill leaves
+    bytes that nobody checked.
+    """
+    blocks: Iterable[bytes] = _blocks(read, length)
+    if checksum:
+        whole = b"".join(blocks)
+        digest = hashlib.new(checksum.algorithm, whole, usedforsecurity=False).digest()
+        if digest != checksum.digest or len(whole) != length:
+            raise ChecksumError(f"what came of {length} bytes has another {checksum.algorithm}; it was not kept")
+        blocks = [whole]
+    for block in blocks:
+        _write(stream, block)
+
+
+def _blocks(read: Read, length: int) -> Iterator[bytes]:
+    left = length
+    while left and (block := read(min(left, _BLOCK))):
+        yield block
+        left -= len(block)
 
 
 def _write(stream: IO[bytes], block: bytes) -> None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+import numpy as np
+
+from apps.core.errors import InvalidValueError
 from apps.projects.models import User
 from apps.provenance import record
 from apps.spatial.geometry import clean_covariance, clean_matrix
 from apps.spatial.models import Frame, Mount, Transform
 from apps.spatial.services.transforms import add_transform
-from apps.spatial.stage_place import NotPlacedError, Plane, Reading, check_pose, place
-from apps.spatial.targeting_stage import StageSenseError, stage_of
+from apps.spatial.stage_place import NotPlacedError, Placed, Plane, Reading, check_pose, place
+from apps.spatial.targeting_stage import Stage, StageSenseError, stage_of
 
 NO_RESIDUAL: Final = "from one stage reading; there are no landmarks"
 
@@ -43,7 +46,7 @@ def place_on_stage(*, frame: Frame, mount: Mount, reading: Reading, plane: Plane
         stage = stage_of(mount.instrument)
     except StageSenseError as error:
         raise NotPlacedError(error.code, error.message) from error
-    found = place(stage, reading, plane)
+    found, matrix, covariance = _usable(stage, reading, plane)
     # the mount is locked: of two ingests at once the first one decides at which pose its frame holds
     Mount.objects.select_for_update().get(pk=mount.pk)
     for former in _poses(mount):
@@ -61,8 +64,8 @@ def place_on_stage(*, frame: Frame, mount: Mount, reading: Reading, plane: Plane
         target=mount.frame,
         kind=found.kind,
         method=Transform.Method.STAGE,
-        matrix=clean_matrix(found.matrix.tolist(), kind=found.kind),
-        covariance=clean_covariance(found.covariance.tolist()),
+        matrix=matrix,
+        covariance=covariance,
         no_residual_reason=NO_RESIDUAL,
         facts={"stage": said},
         created_by=actor,
@@ -71,6 +74,16 @@ def place_on_stage(*, frame: Frame, mount: Mount, reading: Reading, plane: Plane
         act.used(mount, role="mount")
         act.used(mount.instrument, role="instrument")
         return add_transform(act, transform)
+
+
+def _usable(stage: Stage, reading: Reading, plane: Plane) -> tuple[Placed, Any, Any]:
+    """The place, its matrix and its covariance; what a file states absurdly is a reason, and no end of the ingest."""
+    try:
+        found = place(stage, reading, plane)
+        matrix = clean_matrix(found.matrix.tolist(), kind=found.kind)
+        return found, matrix, clean_covariance(found.covariance.tolist())
+    except (InvalidValueError, np.linalg.LinAlgError) as error:
+        raise NotPlacedError("unusable", f"what the file states gives no usable map: {error}") from error
 
 
 def _poses(mount: Mount) -> list[dict[str, Any]]:

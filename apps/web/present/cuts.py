@@ -18,6 +18,7 @@ from PIL import Image as Picture
 from scipy.ndimage import map_coordinates
 
 from analyses.sdk.omezarr import StoreReader, open_store
+from apps.core.errors import InvalidValueError
 from apps.web.present.slices import coloured, grey, usual_window
 
 Floats = npt.NDArray[np.float64]
@@ -27,6 +28,13 @@ _AXES: Final = ("z", "y", "x")
 # Samples read at a time, 16 MB of 16-bit ones: the box around an oblique cut through a volume is large, those around
 # its parts are not.
 _MOST_SAMPLES: Final = 1 << 23
+_MOST_PARTS: Final = 512  # looked at for one picture: pixels far apart in a large image would ask for one read each
+
+
+class CutTooWideError(InvalidValueError):
+    """The pixels lie so far apart that the picture would take a read for nearly each of them."""
+
+    code = "cut_too_wide"
 
 
 @dataclass(frozen=True)
@@ -131,12 +139,25 @@ def _places(cut: Cut, part: tuple[slice, slice]) -> Floats:
     return np.asarray(along, np.float64)
 
 
+def _corners(cut: Cut, rows: slice, columns: slice) -> Floats:
+    """Return the indices (z, y, x) in level 0 of the four corner pixels of a part, (3, 4)."""
+    origin, right, down = (np.array(vector[::-1], np.float64) for vector in (cut.origin, cut.right, cut.down))
+    ends = [(row, column) for row in (rows.start, rows.stop - 1) for column in (columns.start, columns.stop - 1)]
+    return np.stack([origin + right * column + down * row for row, column in ends], axis=1)
+
+
 def _parts(cut: Cut, factors: npt.NDArray[np.int64], here: npt.NDArray[np.int64]) -> Iterator[tuple[slice, slice]]:
-    """Cut the grid into parts around each of which the box of samples is bounded."""
+    """Cut the grid into parts around each of which the box of samples is bounded; those outside are left out."""
     waiting = [(slice(0, cut.rows), slice(0, cut.columns))]
+    seen = 0
     while waiting:
         rows, columns = waiting.pop()
-        corners = _places(cut, (rows, columns))[:, [0, 0, -1, -1], [0, -1, 0, -1]] / factors[:, None]
+        corners = _corners(cut, rows, columns) / factors[:, None]
+        if (corners.max(axis=1) < -1).any() or (corners.min(axis=1) > here).any():
+            continue
+        seen += 1
+        if seen > _MOST_PARTS:
+            raise CutTooWideError("the pixels lie too far apart for one picture of this image", field="right")
         spans = np.minimum(np.ptp(corners, axis=1) + 2, here)
         tall, wide = rows.stop - rows.start, columns.stop - columns.start
         if np.prod(spans) <= _MOST_SAMPLES or tall * wide == 1:

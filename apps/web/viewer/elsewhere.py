@@ -20,6 +20,7 @@ from apps.web.viewer.state import View
 
 MOST_REGIONS: Final = 200
 MOST_FRAMES: Final = 12  # each costs a search for a path
+MOST_POINTS: Final = 20_000  # of one frame's outlines: they go into the page
 _SOLID: Final = frozenset({Roi.GeometryType.BOX, Roi.GeometryType.MESH})
 # One line over all twelve edges of a box whose corner i has its high end along x, y, z where i & 1, 2, 4.
 _EDGES: Final = (0, 1, 3, 2, 0, 4, 5, 7, 6, 4, 5, 1, 3, 7, 6, 2)
@@ -60,8 +61,8 @@ class Elsewhere:
 def regions_from_elsewhere(user: User, frame: Frame, specimens: Collection[Any]) -> list[Elsewhere]:
     """Return current regions of the specimens' other frames, newest first, that a path brings into a frame.
 
-    Masks are left out: they are made of samples.  Regions of at most ``MOST_FRAMES`` frames are looked at, and at most
-    ``MOST_REGIONS`` of them.
+    Masks are left out: they are made of samples.  Regions of at most ``MOST_FRAMES`` frames are looked at, at most
+    ``MOST_REGIONS`` of them, and of one frame as many as have ``MOST_POINTS`` together.
     """
     rows = (
         list_rois(user)
@@ -81,6 +82,10 @@ def regions_from_elsewhere(user: User, frame: Frame, specimens: Collection[Any])
 def _of_one_frame(rois: list[Roi], frame: Frame) -> list[Elsewhere]:
     """Map the regions of one frame together: one search, and each point takes the path that serves it best."""
     outlines = [_outline(roi) for roi in rois]
+    fitting = int(np.searchsorted(np.cumsum([len(outline) for outline in outlines]), MOST_POINTS, side="right"))
+    rois, outlines = rois[:fitting], outlines[:fitting]
+    if not rois:
+        return []
     try:
         mapped = map_points(rois[0].frame, frame, np.concatenate(outlines))
     except NoPathError:

@@ -24,7 +24,7 @@ from apps.spatial.models import Frame, Transform
 from apps.spatial.selectors import list_transforms
 from apps.web import registering, selectors
 from apps.web.present.contrast import window_of
-from apps.web.present.cuts import MAX_PIXELS, Cut, Triple, render_cut
+from apps.web.present.cuts import MAX_PIXELS, Cut, CutTooWideError, Triple, render_cut
 from apps.web.present.lengths import samples_of
 from apps.web.viewer import layers
 from apps.web.views.base import account, page
@@ -149,6 +149,8 @@ def cut_png(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     try:
         samples = sum_image_path(path) if row.kind == Image.Kind.SPECTRUM else path
         drawn = render_cut(samples, cut, labels=row.kind == Image.Kind.LABELS)
+    except CutTooWideError as error:
+        return HttpResponseBadRequest(f"{error.field}: {error.message}", content_type="text/plain; charset=utf-8")
     except (StoreError, OSError) as error:
         raise Http404("the store of this image cannot be read") from error
     response = HttpResponse(drawn, content_type="image/png")

@@ -7,33 +7,47 @@
   const pause = (milliseconds) => new Promise((resolve) => { setTimeout(resolve, milliseconds); });
   const coded = (text) => btoa(String.fromCharCode(...new TextEncoder().encode(text)));
   const token = () => document.querySelector("[name=csrfmiddlewaretoken]").value;
-  const remembered = (file) => `upload ${file.name} ${file.size} ${file.lastModified}`;
+  const base64 = (buffer) => btoa(String.fromCharCode(...new Uint8Array(buffer)));
+
+  // Known again by name, size, time and both ends: instruments write files of one name and size into many folders.
+  // Without digests (a page that came by http from elsewhere) nothing is taken up again after the page was closed.
+  async function remembered(file) {
+    if (!window.crypto?.subtle) return `upload ${file.name} ${Math.random()}`;
+    const ends = await new Blob([file.slice(0, 1 << 20), file.slice(-(1 << 20))]).arrayBuffer();
+    return `upload ${file.name} ${file.size} ${file.lastModified} ${base64(await crypto.subtle.digest("SHA-256", ends))}`;
+  }
 
   class Refused extends Error {}
 
   async function ask(address, options = {}) {
     const answer = await fetch(address, { ...options, headers: { "X-CSRFToken": token(), ...options.headers } });
     if (answer.ok || (options.passing ?? []).includes(answer.status)) return answer;
-    if (answer.status >= 500 || answer.status === 423) throw new Error(`the server answers ${answer.status}`);
+    if (answer.status >= 500 || [423, 460].includes(answer.status)) throw new Error(`the server answers ${answer.status}`);
     const said = await answer.json().catch(() => ({}));
     throw new Refused(said.detail ?? `The server answered ${answer.status}.`);
   }
 
   // Where the pieces of a file go: the upload that was begun for it before, if it is still there, else a new one.
   async function begin(file, address) {
-    const known = localStorage.getItem(remembered(file));
+    const name = await remembered(file);
+    const known = localStorage.getItem(name);
     if (known && (await ask(known, { method: "HEAD", headers: TUS, passing: [404] })).ok) return known;
     const words = `filename ${coded(file.name)}${file.type ? `,filetype ${coded(file.type)}` : ""}`;
     const headers = { ...TUS, "Upload-Length": String(file.size), "Upload-Metadata": words };
     const place = (await ask(address, { method: "POST", headers })).headers.get("Location");
-    localStorage.setItem(remembered(file), place);
+    localStorage.setItem(name, place);
     return place;
+  }
+
+  function forget(id) {
+    for (const [name, place] of Object.entries(localStorage)) {
+      if (name.startsWith("upload ") && place.split("/").at(-2) === id) localStorage.removeItem(name);
+    }
   }
 
   async function checksum(piece) {
     if (!window.crypto?.subtle) return {}; // there only on pages that came by https, or from this machine
-    const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", await piece.arrayBuffer()));
-    return { "Upload-Checksum": `sha256 ${btoa(String.fromCharCode(...digest))}` };
+    return { "Upload-Checksum": `sha256 ${base64(await crypto.subtle.digest("SHA-256", await piece.arrayBuffer()))}` };
   }
 
   async function step(file, place, size, told) {
@@ -43,7 +57,7 @@
     const piece = file.slice(there, there + size);
     const type = { "Content-Type": "application/offset+octet-stream" };
     const headers = { ...TUS, ...type, "Upload-Offset": String(there), ...(await checksum(piece)) };
-    await ask(place, { method: "PATCH", headers, body: piece, passing: [409, 460] }); // asked again where it stands
+    await ask(place, { method: "PATCH", headers, body: piece, passing: [409] }); // asked again where it stands
     return false;
   }
 
@@ -75,7 +89,7 @@
     }
     const headers = { "Content-Type": "application/json" };
     await ask(`${form.dataset.acquisition}files/`, { method: "POST", headers, body: JSON.stringify({ uploads: ids }) });
-    for (const file of files) localStorage.removeItem(remembered(file));
+    for (const id of ids) forget(id);
     await ask(`${form.dataset.acquisition}preview/`, { method: "POST" });
   }
 
