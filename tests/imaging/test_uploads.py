@@ -140,6 +140,16 @@ def test_a_checksum_that_is_none_is_refused_by_name(ada: User, checksum: str) ->
     assert kept(client, place) == 0
 
 
+def test_a_piece_that_cannot_be_held_or_kept_is_refused(ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = client_of(ada)
+    place = began(client).headers["Location"]
+    monkeypatch.setattr("apps.imaging.services.uploads.MOST_CHECKED", 10)
+    assert sent(client, place, PIECES[0], 0, **{"Upload-Checksum": f"sha1 {coded('x')}"}).status_code == 413
+    monkeypatch.setattr(storage, "free_bytes", lambda: len(PIECES[0]))
+    assert sent(client, place, PIECES[0], 0).status_code == 507
+    assert kept(client, place) == 0
+
+
 def test_what_came_before_the_line_broke_is_kept(ada: User, data_root: Any) -> None:
     upload = begin_upload(actor=ada, name="scan.raw", size=len(WHOLE))
     parts = iter([WHOLE[:1000], WHOLE[1000:1500]])

@@ -123,6 +123,15 @@ def test_a_cut_that_cannot_be_is_refused_by_name(world: World, seen_by: Any, ask
     assert answer.content.decode().startswith(f"{field}: ")
 
 
+def test_pixels_that_would_each_take_a_read_are_refused(
+    world: World, seen_by: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("apps.web.present.cuts._MOST_SAMPLES", 8)
+    monkeypatch.setattr("apps.web.present.cuts._MOST_PARTS", 4)
+    answer = seen_by(world.viewer).get(cut_of(world.image(scale=spacing(1.0))))
+    assert (answer.status_code, answer.content.decode()[:7]) == (400, "right: ")
+
+
 def test_an_image_without_scale_has_no_places(world: World, seen_by: Any) -> None:
     answer = seen_by(world.viewer).get(cut_of(world.image()))
     assert answer.status_code == 400
